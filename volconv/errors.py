@@ -79,6 +79,20 @@ class RunError(VolconvError, RuntimeError):
     exit_code = 1
 
 
+class Interrupted(BaseException):
+    """A signal asked the process to end; raised in the main thread, past every ``except Exception``.
+
+    Parameters
+    ----------
+    signum : int
+        The signal's number.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"signal {signum}")
+        self.signum = signum
+
+
 def show(text: str) -> str:
     """Return `text` on one line, with control characters written out as escapes."""
     if text.isprintable():
