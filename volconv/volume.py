@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .geometry import Geometry, Triple, VoxelMap
+from .geometry import IDENTITY, Geometry, Triple, VoxelMap
 
 AXES = ("kji", "ijk")
 """Which file axes become D, H, W: `kji` (default) D = k, slices first; `ijk` D = i, as nibabel sees it."""
@@ -26,9 +26,11 @@ class VolumeInfo:
     channels, batch : int
         Channels, and how many volumes one after the other (a time series read with one channel).
     dtype : numpy dtype
-        Of the values as stored.
+        Of the values as stored, in native byte order.
     geometry : Geometry
         Where the voxels lie.
+    slope, intercept : float
+        The value of a voxel is ``stored * slope + intercept``.
     axes : str
         One of `AXES`: how D, H, W were taken from the file.
     chunks : tuple of int or None
@@ -45,6 +47,13 @@ class VolumeInfo:
     axes: str = "kji"
     chunks: Triple | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether values differ from what is stored, so that no stored type can stand for them."""
+        return (self.slope, self.intercept) != (1.0, 0.0)
 
     @property
     def voxels(self) -> int:
@@ -78,7 +87,7 @@ class OutputInfo:
     channels: int
     dtype: np.dtype[Any]
     origin: VolumeInfo
-    voxel_map: VoxelMap = VoxelMap()
+    voxel_map: VoxelMap = IDENTITY
     batch: int = 1
     labels: bool = False
     record: str = ""

@@ -5,6 +5,10 @@ The contract, enforced by `volconv.testing.source_contract` and `volconv.testing
 - Axes are (C, D, H, W) on this side, whatever the file's order; only readers and writers turn them.
 - A source reads its header when opened and nothing else; `load` is called once before the first `read`.
 - ``read`` writes value = float64(raw)·slope + intercept, rounded once, into an array of float32 or float64.
+  Where `VolumeInfo.is_scaled` is false, `out` may also be of `VolumeInfo.dtype`: then it gets the raw values, bit
+  for bit (an int64 or float64 never passes through another type). This is what format conversion copies with.
+- `VolumeInfo.dtype` and `OutputInfo.dtype` are in native byte order, whatever the file's.
+- A file's oddities that stop nothing (stray bytes, absent chunks) are sentences in `Source.warnings`.
 - A sink shows nothing under its final name before ``finish`` returns; ``abort`` leaves no trace.
 - Both may be asked for regions in any order; regions of a sink never overlap and cover the whole.
 """
@@ -27,6 +31,8 @@ class Source(Protocol):
     path: Path | None
     spool_bytes: int
     """Bytes of the voxels once decompressed, where windows cannot be read from the file itself; else 0."""
+    warnings: list[str]
+    """What the user should hear about the file: filled when it is opened and by `load`."""
 
     def window_bytes(self, shape: tuple[int, ...]) -> int:
         """Return the memory `read` takes beside `out` for a window of `shape` (D, H, W)."""
@@ -57,6 +63,8 @@ class Sink(Protocol):
     path: Path | None
     scratch_bytes: int
     """Bytes it puts into `scratch` or its part file beside the finished output, at most."""
+    clipped: int
+    """Values so far that an integer type could not hold: out of range (clipped) or NaN (written as 0)."""
 
     def window_bytes(self, shape: tuple[int, ...]) -> int:
         """Return the memory `write` takes beside `values` for a window of `shape` (D, H, W), caches included."""

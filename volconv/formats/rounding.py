@@ -1,0 +1,59 @@
+"""From computed values to the numbers a file stores: the one rule for every sink. Knows no format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def to_stored(values: NDArray[Any], dtype: np.dtype[Any]) -> tuple[NDArray[Any], int]:
+    """Return `values` as `dtype`, and how many of them it could not hold.
+
+    Parameters
+    ----------
+    values : array
+        Of any real type and shape.
+    dtype : numpy dtype
+        Native byte order. Integers are rounded half to even and clipped to the type's range, NaN becomes 0;
+        other types are rounded once.
+
+    Returns
+    -------
+    stored : array
+        Of the same shape; `values` itself where the type is already right.
+    clipped : int
+        Number of values that were out of range or NaN; for floats always 0.
+    """
+    if values.dtype == dtype:
+        return values, 0
+    if dtype.kind == "f":
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            return values.astype(dtype), 0
+    limits = np.iinfo(dtype)
+    if values.dtype.kind in "iu":
+        return _clip_integers(values, dtype, limits)
+    # float64(limits.max) rounds up to 2**63 or 2**64 for 64-bit types: a value equal to it is out of range already.
+    rounded = np.rint(values)
+    exact_top = int(values.dtype.type(limits.max)) == limits.max
+    low = rounded < limits.min
+    high = (rounded > limits.max) if exact_top else (rounded >= values.dtype.type(limits.max))
+    bad = low | high | np.isnan(rounded)
+    count = int(np.count_nonzero(bad))
+    if count:
+        rounded[bad] = 0
+    out = rounded.astype(dtype)
+    if count:
+        out[low], out[high] = limits.min, limits.max
+    return out, count
+
+
+def _clip_integers(values: NDArray[Any], dtype: np.dtype[Any], limits: np.iinfo[Any]) -> tuple[NDArray[Any], int]:
+    """Clip one integer type to another; NumPy compares integers with Python ones exactly, whatever their signs."""
+    low, high = values < limits.min, values > limits.max
+    count = int(np.count_nonzero(low)) + int(np.count_nonzero(high))
+    out = values.astype(dtype)
+    if count:
+        out[low], out[high] = limits.min, limits.max
+    return out, count
