@@ -1,4 +1,233 @@
-"""What each kernel can do: the one file of this folder that planning may import; it knows nothing of numba.
+"""What each convolution kernel can do, needs and costs: the one file of this folder that planning may import.
 
-(filled in by the kernel work: see `ConvShape`, `ConvKernel`, `choose_conv`, `vector_bits`)
+Knows nothing of numba, and of the host only its vector width: a choice here depends on a layer's parameters alone,
+never on a timing run, a tile's shape or a number of threads.
 """
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Layout = Literal["first", "last"]
+DTypeName = Literal["float32", "float64"]
+
+ACTIVATIONS: Mapping[str, tuple[str, ...]] = {
+    "identity": (),
+    "relu": (),
+    "leaky_relu": ("negative_slope",),
+    "prelu": (),
+    "elu": ("alpha",),
+    "selu": (),
+    "gelu": (),
+    "gelu_tanh": (),
+    "silu": (),
+    "sigmoid": (),
+    "tanh": (),
+    "softplus": ("beta", "threshold"),
+    "hardswish": (),
+    "clip": ("min", "max"),
+    "abs": (),
+}
+"""Functions of one value a kernel can apply, and the names of their parameters in order (PReLU's slopes are an array)."""
+
+
+@dataclass(frozen=True)
+class ConvShape:
+    """All that the choice of a convolution's kernel may depend on.
+
+    Attributes
+    ----------
+    in_channels, out_channels, groups : int
+        Channels read and written, and into how many groups both fall.
+    taps : int
+        Kernel positions T (of one phase, for a transposed convolution).
+    dtype : {"float32", "float64"}
+        Of volumes, weights and sums.
+    step_w : int
+        Voxels between the inputs of two outputs that are neighbours along w: the stride of a forward convolution.
+    """
+
+    in_channels: int
+    out_channels: int
+    groups: int
+    taps: int
+    dtype: DTypeName = "float32"
+    step_w: int = 1
+
+    @property
+    def group_inputs(self) -> int:
+        """Input channels each output channel sums over."""
+        return self.in_channels // self.groups
+
+    @property
+    def group_outputs(self) -> int:
+        """Output channels that share their input channels."""
+        return self.out_channels // self.groups
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes a value takes."""
+        return 8 if self.dtype == "float64" else 4
+
+
+@dataclass(frozen=True)
+class ConvKernel:
+    """A compiled form of the convolution: the layouts it wants and the block of outputs it keeps in registers.
+
+    Attributes
+    ----------
+    name : str
+        Family: ``last`` (vectors of output channels), ``first`` (vectors of voxels along w), ``rows`` (as ``first`` for
+        one output channel a group, several output rows at once).
+    reads : {"first", "any"}
+        ``first``: fast when neighbours along w lie side by side (right for any steps); ``any``: any layout.
+    writes : {"first", "last"}
+        Layout of the output. ``last`` needs a channel step of 1 and writes `channel_multiple`-rounded channels.
+    channel_multiple : int
+        Channels of a ``last`` output are rounded up to a multiple of this; the padding channels are written too.
+    lanes : int
+        Values in a vector.
+    block : int
+        Voxels (``last``) or vectors of voxels (``first``, ``rows``) in a register block.
+    width : int
+        Vectors of output channels (``last``), output channels (``first``) or output rows (``rows``) in a block.
+    step : int
+        Input step along w the loads are made for: 1, 2, or 0 for any.
+    algorithm : str
+        Kernels of one algorithm give the same bits.
+    """
+
+    name: Literal["last", "first", "rows"]
+    reads: Literal["first", "any"]
+    writes: Layout
+    channel_multiple: int
+    lanes: int
+    block: int
+    width: int
+    step: int = 0
+    algorithm: str = "direct"
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """What is done to a sum before it is stored: ``v = fma(v, scale, shift)`` if given, then the activation.
+
+    Attributes
+    ----------
+    scale, shift : (O,) array or None
+        Both or neither: one pair an output channel.
+    activation : str
+        A name of `ACTIVATIONS`.
+    parameters : tuple of float
+        The activation's parameters, in the catalog's order.
+    slope : (O,) array or None
+        For ``prelu``: the slope of negative values, one an output channel.
+    """
+
+    scale: np.ndarray[Any, Any] | None = field(default=None, compare=False)
+    shift: np.ndarray[Any, Any] | None = field(default=None, compare=False)
+    activation: str = "identity"
+    parameters: tuple[float, ...] = ()
+    slope: np.ndarray[Any, Any] | None = field(default=None, compare=False)
+
+
+@cache
+def _cpu_features() -> frozenset[str]:
+    """Return NumPy's names of what this processor can do (numba would take 0.3 s to say the same)."""
+    import numpy._core._multiarray_umath as umath
+
+    return frozenset(name for name, has in getattr(umath, "__cpu_features__", {}).items() if has)
+
+
+def vector_bits() -> int:
+    """Return the vector width kernels are made for: 512, 256 or 128 bits.
+
+    The environment's ``VOLCONV_VECTOR_BITS`` narrows it (results keep their bits); other values of it are ignored.
+    """
+    features = _cpu_features()
+    host = 512 if "AVX512_SKX" in features else 256 if "AVX2" in features else 128
+    wanted = os.environ.get("VOLCONV_VECTOR_BITS", "")
+    return min(host, int(wanted)) if wanted in ("512", "256", "128") else host
+
+
+def has_fma() -> bool:
+    """Return whether the processor fuses multiply and add; without it, sums round twice a step (other bits)."""
+    return bool({"FMA3", "AVX512F", "ASIMD", "NEON_VFPV4", "VSX", "VX", "LSX"} & _cpu_features())
+
+
+# Register blocks (voxels x channel vectors, or w vectors x channels) that fit 32 or 16 vector registers with their
+# operands, and give the 8 independent sums that two 4-cycle multiply-adds a cycle need.
+_LAST_BLOCKS = {True: {4: 6, 3: 8, 2: 12}, False: {2: 6}}
+_FIRST_BLOCKS = {
+    True: {1: 8, 2: 8, 3: 6, 4: 4, 5: 4, 6: 4, 7: 3, 8: 3},
+    False: {1: 8, 2: 4, 3: 3, 4: 2, 5: 2, 6: 1, 7: 1, 8: 1},
+}
+
+
+def _blocks_waste(channels: int, width: int) -> float:
+    """Return the share of lanes (or channels) that blocks of `width` compute in vain."""
+    return -(-channels // width) * width / channels - 1
+
+
+def choose_conv(shape: ConvShape, bits: int | None = None) -> ConvKernel:
+    """Return the kernel for a layer of `shape`.
+
+    Parameters
+    ----------
+    shape : ConvShape
+        The layer.
+    bits : int, optional
+        Vector width, 128, 256 or 512; this processor's if left out.
+
+    Returns
+    -------
+    ConvKernel
+        Every choice gives the same bits.
+    """
+    bits = vector_bits() if bits is None else bits
+    lanes = bits // (8 * shape.itemsize)
+    many_registers = bits == 512
+    outputs = shape.group_outputs
+    vectors = -(-outputs // lanes)
+    whole = shape.groups == 1 or outputs % lanes == 0
+    if whole and vectors >= 2 and outputs >= 16 and _blocks_waste(outputs, lanes) <= 0.15:
+        blocks = _LAST_BLOCKS[many_registers]
+        width = min(blocks, key=lambda n: (_blocks_waste(vectors, n), -n))
+        return ConvKernel("last", "any", "last", lanes, lanes, blocks[width], width)
+    step = shape.step_w if shape.step_w in (1, 2) else 0
+    blocks = _FIRST_BLOCKS[many_registers]
+    width = min(blocks, key=lambda n: (-(-outputs // n) * n, -n))
+    return ConvKernel("first", "first", "first", 1, lanes, blocks[width], width, step)
+
+
+def packed_bytes(kernel: ConvKernel, shape: ConvShape) -> int:
+    """Return the bytes a bound kernel keeps: weights in its order, bias and epilogue."""
+    width = kernel.width * (kernel.lanes if kernel.name == "last" else 1)
+    channels = shape.groups * -(-shape.group_outputs // width) * width
+    return channels * (shape.group_inputs * shape.taps + 5) * shape.itemsize + 16 * shape.group_inputs * shape.taps
+
+
+def conv_seconds(shape: ConvShape, voxels: int, threads: int) -> float:
+    """Return a rough time for `voxels` outputs a channel: what arithmetic or memory takes, whichever is longer.
+
+    Parameters
+    ----------
+    shape : ConvShape
+        The layer.
+    voxels : int
+        Output voxels of one channel.
+    threads : int
+        Threads at work.
+    """
+    lanes = vector_bits() // (8 * shape.itemsize)
+    products = voxels * shape.out_channels * shape.group_inputs * shape.taps
+    values = voxels * (shape.in_channels * shape.step_w + shape.out_channels)
+    multiply_adds_per_second = 2 * lanes * 2.2e9 * (0.8 if shape.group_outputs > 1 else 0.5)
+    return max(products / multiply_adds_per_second, values * shape.itemsize / 8e9) / threads + 5e-5
