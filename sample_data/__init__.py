@@ -1,0 +1,1 @@
+"""The scan that ``volconv demo`` runs on; see the README beside it."""
