@@ -97,4 +97,5 @@ def show(text: str) -> str:
     """Return `text` on one line, with control characters written out as escapes."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text)
+    escaped = (c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text)
+    return "".join(escaped)

@@ -36,6 +36,10 @@ class VoxelMap:
         return out
 
 
+IDENTITY = VoxelMap()
+"""The map of a grid to itself."""
+
+
 @dataclass(frozen=True, eq=False)
 class Geometry:
     """A grid in space.

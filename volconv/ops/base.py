@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geometry import Floats3, Triple, VoxelMap
+from ..geometry import IDENTITY, Floats3, Triple, VoxelMap
 
 Array = NDArray[Any]
 Interval = tuple[int, int]
@@ -44,7 +44,7 @@ class Wire:
     shape: Triple
     channels: int
     dtype: str = "float32"
-    voxel_map: VoxelMap = VoxelMap()
+    voxel_map: VoxelMap = IDENTITY
     spacing_mm: Floats3 | None = None
 
     def derived(self, shape: Triple, channels: int, step: VoxelMap | None = None) -> Wire:
@@ -101,7 +101,7 @@ class Local:
 def source_index(index: Array, length: int, mode: str) -> Array:
     """Return which voxel of a domain of `length` stands at each `index`, by `mode` (not zeros).
 
-    reflect mirrors without repeating the edge, replicate clamps, circular wraps: the rules of ``torch.nn.functional.pad``.
+    reflect mirrors without repeating the edge, replicate clamps, circular wraps, as ``torch.nn.functional.pad`` does.
     """
     if mode == "replicate":
         return np.clip(index, 0, length - 1)

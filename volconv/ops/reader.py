@@ -55,6 +55,10 @@ class OpReader:
         (op, name, stored array) to the array in canonical layout.
     rank : int
         Spatial axes of its weights: 3, or 2 for slice-by-slice operators.
+    tensors : tuple of str
+        Names of the tensors it may want.
+    in_axis : int
+        Axis of the weight that counts inputs: 1, or 0 for transposed convolutions.
     """
 
     name: str
@@ -63,6 +67,8 @@ class OpReader:
     stored_shapes: Callable[[Op], Mapping[str, tuple[int, ...]]] = _no_tensors
     canonical: Callable[[Op, str, Array], Array] = _as_stored
     rank: int = 3
+    tensors: tuple[str, ...] = ()
+    in_axis: int = 1
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def _plain_reader(make: Callable[[], Op]) -> Callable[[Values, Context], Op]:
 SIMPLE_READERS: dict[str, OpReader] = {
     **{name: _function_reader(name, kind, defaults) for name, (kind, defaults) in _FUNCTIONS.items()},
     "GELU": OpReader("GELU", {"approximate": {"enum": ["none", "tanh"]}}, _read_gelu),
-    "PReLU": OpReader("PReLU", {"num_parameters": {"type": "integer", "minimum": 1}}, _read_prelu),
+    "PReLU": OpReader("PReLU", {"num_parameters": {"type": "integer", "minimum": 1}}, _read_prelu, tensors=("weight",)),
     "Clip": OpReader("Clip", {"min": NUMBER, "max": NUMBER}, _read_clip),
     "Affine": OpReader("Affine", {"scale": NUMBERS, "shift": NUMBERS}, _read_affine),
     "VectorNorm": OpReader("VectorNorm", {}, _plain_reader(VectorNorm)),

@@ -158,14 +158,22 @@ def fan_in(op: Op) -> int:
     return int(prod(op.tensor_shapes()["weight"][1:]))
 
 
+_BOTH = ("weight", "bias")
+
 DIALECT = Dialect(
     "torch",
     {
-        "Conv3d": OpReader("Conv3d", _CONV, read_conv),
+        "Conv3d": OpReader("Conv3d", _CONV, read_conv, tensors=_BOTH),
         "Conv2d": OpReader(
-            "Conv2d", _CONV, lambda v, c: read_conv(v, c, rank=2), _planar_shapes, _planar_to_canonical, rank=2
+            "Conv2d",
+            _CONV,
+            lambda values, context: read_conv(values, context, rank=2),
+            _planar_shapes,
+            _planar_to_canonical,
+            rank=2,
+            tensors=_BOTH,
         ),
-        "ConvTranspose3d": OpReader("ConvTranspose3d", _TRANSPOSED, read_conv_transpose),
+        "ConvTranspose3d": OpReader("ConvTranspose3d", _TRANSPOSED, read_conv_transpose, tensors=_BOTH, in_axis=0),
         **SIMPLE_READERS,
     },
     fan_in,

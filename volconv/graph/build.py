@@ -1,0 +1,153 @@
+"""From spec to graph: wires every stage, makes its operator, finds and checks its weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import ShapeError, SpecError, WeightsError
+from ..ops.base import Array, Op, Wire
+from ..ops.reader import Context, Dialect, OpReader
+from ..ops.registry import get_dialect
+from ..spec.model import GeneratorSource, InitSource, InlineSource, KeySource, Spec, Stage, TensorSource
+from ..values import Values, nearest
+from .model import INPUT, Graph, Node
+from .tensors import TensorLoader, fit_shape
+
+NUMPY_DTYPES = {"float32": np.float32, "float64": np.float64}
+
+
+def build_graph(spec: Spec, wire: Wire, loader: TensorLoader, extra_outputs: tuple[str, ...] = ()) -> Graph:
+    """Return the graph of `spec` over an input of `wire`.
+
+    Parameters
+    ----------
+    spec : Spec
+    wire : Wire
+        Of the input volume; its dtype is the compute type.
+    loader : TensorLoader
+        Where weights come from.
+    extra_outputs : tuple of str
+        Stages whose results are wanted beside the spec's outputs.
+
+    Raises
+    ------
+    SpecError, ShapeError, WeightsError
+        Naming the stage, its place in the file, what was found and what was expected.
+    """
+    dialect = loader.dialect
+    if wire.channels != spec.input.channels:
+        place = spec.input.place
+        raise ShapeError(
+            f"found an input of {wire.channels} channels, expected {spec.input.channels} (input.channels)",
+            file=spec.source or None,
+            where=str(place) or None,
+        )
+    nodes: dict[str, Node] = {}
+    for stage in spec.stages:
+        wires = tuple(wire if name == INPUT else nodes[name].wire for name in stage.inputs)
+        nodes[stage.name] = _build_node(stage, wires, dialect, loader)
+    outputs = (*spec.outputs, *(name for name in extra_outputs if name not in spec.outputs))
+    return Graph(wire, tuple(nodes.values()), outputs)
+
+
+def make_loader(spec: Spec, weights: Any = None) -> TensorLoader:
+    """Return the loader for `spec`, with `weights` (a path or None) in place of its top-level weights file."""
+    return TensorLoader(spec, get_dialect(spec.dialect), weights)
+
+
+def _build_node(stage: Stage, wires: tuple[Wire, ...], dialect: Dialect, loader: TensorLoader) -> Node:
+    reader = _find_reader(stage, dialect)
+    values = Values(stage.values, stage.places, stage.place, f"stage {stage.name!r} ({stage.op})")
+    if len(wires) != 1:
+        values.fail("inputs", f"{len(wires)} inputs", "one")
+    for name in stage.tensors:
+        if name not in reader.tensors:
+            known = ", ".join(reader.tensors) or "none"
+            values.fail(name, f"tensor {name!r}", f"one that {stage.op} wants: {known}{nearest(name, reader.tensors)}")
+    try:
+        op, tensors = _read(stage, reader, values, wires[0], loader)
+        return Node(stage.name, stage.op, op, stage.inputs, op.out_wire(wires), tensors)
+    except ShapeError as error:
+        if error.file or error.where:
+            raise
+        place = stage.place
+        raise ShapeError(
+            f"stage {stage.name!r} ({stage.op}): {error.message}", file=place.file or None, where=str(place) or None
+        ) from error
+
+
+def _find_reader(stage: Stage, dialect: Dialect) -> OpReader:
+    if stage.op not in dialect.readers:
+        place = stage.places.get("op", stage.place)
+        raise SpecError(
+            f"found op {stage.op!r}, expected one of {', '.join(dialect.readers)}{nearest(stage.op, dialect.readers)}",
+            file=place.file or None,
+            where=str(place) or None,
+        )
+    return dialect.readers[stage.op]
+
+
+def _read(
+    stage: Stage, reader: OpReader, values: Values, wire: Wire, loader: TensorLoader
+) -> tuple[Op, dict[str, Array]]:
+    """Return a stage's operator and its weights in canonical layout."""
+    if not reader.tensors:
+        return reader.read(values, Context(wire.channels)), {}
+    source = _source(stage, "weight")
+    weight = None
+    if not isinstance(source, InitSource):
+        weight = loader.load(source, stage, reader, wire.channels, wire.spacing_mm)
+    if "bias" in reader.tensors:
+        default = not isinstance(source, GeneratorSource | InlineSource)
+        values = replace_values(values, bias="bias" in stage.tensors or values.get("bias", default))
+    if isinstance(source, GeneratorSource) and weight is not None:
+        values = replace_values(values, kernel_size=list(weight.shape[2:]))
+    depthwise = isinstance(source, GeneratorSource)
+    op = reader.read(values, Context(wire.channels, None if weight is None else weight.shape, depthwise))
+    shapes = reader.stored_shapes(op)
+    tensors = {}
+    for name, shape in shapes.items():
+        origin = _source(stage, name, like=source)
+        if isinstance(origin, InitSource):
+            stored = loader.initialise(origin, op, name, shape)
+        elif name == "weight" and weight is not None:
+            stored = weight
+        else:
+            stored = loader.load(origin, stage, reader, wire.channels, wire.spacing_mm)
+        place = origin.place if origin.place.line else stage.place
+        fitted = fit_shape(stored, shape, f"stage {stage.name!r} ({stage.op}): {_label(origin, name)}", place, shapes)
+        tensors[name] = _finite(reader.canonical(op, name, fitted), wire.dtype, stage, name)
+    return op, tensors
+
+
+def replace_values(values: Values, **items: object) -> Values:
+    """Return `values` with `items` put in."""
+    return Values({**values.items, **items}, values.places, values.place, values.subject)
+
+
+def _source(stage: Stage, name: str, like: TensorSource | None = None) -> TensorSource:
+    """Return where tensor `name` comes from; where unsaid, a bias follows an initialised weight, else the file."""
+    if name in stage.tensors:
+        return stage.tensors[name]
+    if isinstance(like, InitSource):
+        return replace(like)
+    return KeySource(f"{stage.name}.{name}")
+
+
+def _label(source: TensorSource, name: str) -> str:
+    return f"{name} {source.key!r}" if isinstance(source, KeySource) else name
+
+
+def _finite(tensor: Array, dtype: str, stage: Stage, name: str) -> Array:
+    with np.errstate(over="ignore"):
+        bad = int(np.count_nonzero(~np.isfinite(tensor.astype(NUMPY_DTYPES[dtype]))))
+    if bad:
+        raise WeightsError(
+            f"stage {stage.name!r}: {name} has {bad} values that are not finite in {dtype}, expected none",
+            file=stage.place.file or None,
+            where=str(stage.place) or None,
+        )
+    return tensor

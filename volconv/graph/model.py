@@ -1,0 +1,61 @@
+"""A pipeline with shapes and weights: nodes in topological order by construction. Knows no tiles and no files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..ops.base import Array, Op, Wire
+
+INPUT = "input"
+"""The name of the volume itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One stage with everything it needs.
+
+    Attributes
+    ----------
+    name, op_name : str
+        The stage's name, and the operator as the spec calls it.
+    op : Op
+        Canonical parameters and rules.
+    inputs : tuple of str
+        Names of the nodes it reads, or `INPUT`.
+    wire : Wire
+        Of its result, `epilogue` included.
+    tensors : mapping
+        Weights in canonical layout, by torch state-dict name, in the type they were stored or made in.
+    epilogue : tuple of Node
+        Affine and activation that are applied to each value as it is stored; the last one gives the node its name.
+    """
+
+    name: str
+    op_name: str
+    op: Op
+    inputs: tuple[str, ...]
+    wire: Wire
+    tensors: Mapping[str, Array] = field(default_factory=dict)
+    epilogue: tuple[Node, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Nodes, each after those it reads; `outputs` are names of nodes or `INPUT`."""
+
+    input: Wire
+    nodes: tuple[Node, ...]
+    outputs: tuple[str, ...]
+
+    def wire(self, name: str) -> Wire:
+        """Return the wire called `name`."""
+        return self.input if name == INPUT else self.node(name).wire
+
+    def node(self, name: str) -> Node:
+        """Return the node called `name`."""
+        return next(node for node in self.nodes if node.name == name)
+
+    def consumers(self, name: str) -> tuple[Node, ...]:
+        """Return the nodes that read the wire called `name`."""
+        return tuple(node for node in self.nodes if name in node.inputs)

@@ -1,0 +1,113 @@
+"""Which buffers a graph needs and what is done in which order: the same for every tile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..graph.model import INPUT, Graph, Node
+from ..kernels.catalog import ConvKernel, ConvShape, Layout, choose_conv
+from ..ops.base import Op, Wire
+from ..ops.conv3d import Conv3d
+from ..ops.conv_transpose3d import ConvTranspose3d
+from .model import Buffer, Step
+
+
+@dataclass
+class Layouts:
+    """Buffers, steps, and from which buffer each consumer reads."""
+
+    buffers: dict[str, Buffer] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    reads: dict[tuple[str, int], str] = field(default_factory=dict)
+    exports: dict[str, str] = field(default_factory=dict)
+
+
+def conv_shape(op: Conv3d | ConvTranspose3d, dtype: str) -> ConvShape:
+    """Return what the choice of `op`'s kernel depends on."""
+    taps = 1
+    for k, s in zip(op.kernel_size, op.stride, strict=True):
+        taps *= -(-k // s) if isinstance(op, ConvTranspose3d) else k
+    step_w = op.stride[2] if isinstance(op, Conv3d) else 1
+    return ConvShape(op.in_channels, op.out_channels, op.groups, taps, dtype, step_w)  # type: ignore[arg-type]
+
+
+def choose_kernels(graph: Graph) -> dict[str, ConvKernel]:
+    """Return the kernel of every convolution."""
+    return {
+        node.name: choose_conv(conv_shape(node.op, node.wire.dtype))
+        for node in graph.nodes
+        if isinstance(node.op, Conv3d | ConvTranspose3d)
+    }
+
+
+def reads_outside(op: Op, wire: Wire, out: Wire) -> bool:
+    """Return whether `op` ever reads voxels outside the domain of `wire`."""
+    for axis in range(3):
+        a, b = op.in_interval(axis, (0, out.shape[axis]))
+        if a < 0 or b > wire.shape[axis]:
+            return True
+    return False
+
+
+def lay_out(graph: Graph, kernels: Mapping[str, ConvKernel]) -> Layouts:
+    """Return buffers and steps for `graph`.
+
+    A wire is kept once, in the layout its producer writes, with room for the borders of its readers; a reader that
+    wants another layout or another kind of border gets a copy of its own.
+    """
+    out = Layouts()
+    _place(graph, INPUT, "first", graph.input.channels, out, kernels)
+    for node in graph.nodes:
+        layout, channels = _written(graph, node, out, kernels)
+        _place(graph, node.name, layout, channels, out, kernels)
+    return out
+
+
+def _written(
+    graph: Graph, node: Node, out: Layouts, kernels: Mapping[str, ConvKernel]
+) -> tuple[Layout, int]:
+    channels = node.wire.channels
+    if node.name in kernels:
+        kernel = kernels[node.name]
+        if kernel.writes == "last":
+            return "last", -(-channels // kernel.channel_multiple) * kernel.channel_multiple
+        return "first", channels
+    source = out.buffers[out.reads[(node.name, 0)]]
+    if node.op.kernel == "vector_norm" or source.layout == "first":
+        return "first", channels
+    return "last", source.channels
+
+
+def _place(
+    graph: Graph, wire: str, layout: Layout, channels: int, out: Layouts, kernels: Mapping[str, ConvKernel]
+) -> None:
+    """Add the buffers of `wire`, the step that fills each, and what each consumer reads."""
+    wanted: list[tuple[tuple[str, int], Layout, str | None]] = []
+    for node in graph.consumers(wire):
+        kernel = kernels.get(node.name)
+        needs: Layout = "first" if kernel is not None and kernel.reads == "first" else layout
+        outside = reads_outside(node.op, graph.wire(wire), node.wire)
+        mode = node.op.padding_mode if outside else None
+        wanted.extend(((node.name, i), needs, mode) for i, name in enumerate(node.inputs) if name == wire)
+    home_mode = next((mode for _, needs, mode in wanted if needs == layout and mode), None)
+    home = Buffer(wire, wire, layout, channels, home_mode)
+    out.buffers[home.name] = home
+    sources = () if wire == INPUT else tuple(out.reads[(wire, i)] for i in range(len(graph.node(wire).inputs)))
+    out.steps.append(Step("read" if wire == INPUT else "node", wire, sources, "" if wire == INPUT else wire))
+    for reader, needs, mode in wanted:
+        target = home if needs == layout and mode in (None, home_mode) else _copy(graph, home, needs, mode, out)
+        out.reads[reader] = target.name
+    if wire in graph.outputs:
+        export = home if layout == "first" else _copy(graph, home, "first", None, out)
+        out.exports[wire] = export.name
+        out.steps.append(Step("write", "", (export.name,), wire))
+
+
+def _copy(graph: Graph, home: Buffer, layout: Layout, mode: str | None, out: Layouts) -> Buffer:
+    name = f"{home.wire}:{layout}:{mode or 'plain'}"
+    if name not in out.buffers:
+        channels = graph.wire(home.wire).channels if layout == "first" else home.channels
+        out.buffers[name] = Buffer(name, home.wire, layout, channels, mode, home.name)
+        out.steps.append(Step("copy", name, (home.name,)))
+    return out.buffers[name]

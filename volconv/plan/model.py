@@ -1,0 +1,178 @@
+"""What a run will do, worked out before a voxel is read: frozen, printable, the same for the same input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import Any
+
+from ..geometry import Triple
+from ..graph.model import Graph
+from ..kernels.catalog import ConvKernel, Layout
+from ..ops.base import Interval
+from ..region import Region
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A piece of the arena that holds one wire's voxels for the tile at hand.
+
+    Attributes
+    ----------
+    name : str
+        Unique.
+    wire : str
+        The node (or ``input``) whose values it holds.
+    layout : {"first", "last"}
+        (C, D, H, W) or (D, H, W, C).
+    channels : int
+        Channels stored, rounded up as the kernel that writes it needs.
+    mode : str or None
+        How voxels outside the wire's domain are made after it is filled.
+    source : str or None
+        The buffer it is copied from; None where a node or the reader fills it.
+    """
+
+    name: str
+    wire: str
+    layout: Layout
+    channels: int
+    mode: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing the engine does for a tile, in order.
+
+    Attributes
+    ----------
+    kind : str
+        ``read`` (the reader fills `target`), ``node`` (compute `node` into `target`), ``copy`` (`sources[0]` to
+        `target`) or ``write`` (`sources[0]` goes to the output called `node`).
+    """
+
+    kind: str
+    target: str
+    sources: tuple[str, ...] = ()
+    node: str = ""
+
+
+@dataclass(frozen=True)
+class Window:
+    """One axis of one buffer for one tile: `box` as stored, reaching outside the domain; `inner` computed or read."""
+
+    box: Interval
+    inner: Interval
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One tile: its number, its place in the grid, and what it writes of each output."""
+
+    index: int
+    cell: Triple
+    writes: Mapping[str, Region]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The whole plan of a run.
+
+    Attributes
+    ----------
+    graph : Graph
+        After its passes.
+    kernels : mapping
+        Node name to the kernel of a convolution.
+    buffers, steps : tuple
+        What the engine allots and does.
+    edges : three tuples of int
+        Tile borders along D, H, W of the first output, from 0 to its length.
+    windows : three tuples of mappings
+        For each axis and each cell along it: buffer name to `Window`.
+    offsets : mapping
+        Buffer name to its first element in the arena.
+    arena_bytes, peak_bytes, scratch_bytes : int
+        Memory for tiles; predicted peak of the process; predicted bytes in the scratch folder.
+    seconds : float
+        Rough estimate.
+    batch, threads : int
+    """
+
+    graph: Graph
+    kernels: Mapping[str, ConvKernel]
+    buffers: tuple[Buffer, ...]
+    steps: tuple[Step, ...]
+    edges: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+    windows: tuple[tuple[Mapping[str, Window], ...], ...]
+    offsets: Mapping[str, int]
+    arena_bytes: int
+    peak_bytes: int
+    scratch_bytes: int
+    seconds: float
+    macs: int
+    batch: int = 1
+    threads: int = 1
+    description: str = ""
+
+    @property
+    def grid(self) -> Triple:
+        """Number of tiles along D, H, W."""
+        return (len(self.edges[0]) - 1, len(self.edges[1]) - 1, len(self.edges[2]) - 1)
+
+    @property
+    def count(self) -> int:
+        """Number of tiles of one volume."""
+        return prod(self.grid)
+
+    @property
+    def tile_shape(self) -> Triple:
+        """Shape of the largest tile, in voxels of the first output."""
+        d, h, w = (max(b - a for a, b in zip(e[:-1], e[1:], strict=True)) for e in self.edges)
+        return (d, h, w)
+
+    @property
+    def tiles(self) -> Iterator[Tile]:
+        """The tiles in order, last axis fastest."""
+        for index, cell in enumerate(product(*(range(n) for n in self.grid))):
+            yield Tile(index, cell, {name: self._write(name, cell) for name in self.graph.outputs})
+
+    def _write(self, output: str, cell: Triple) -> Region:
+        shape = self.graph.wire(output).shape
+        first = self.graph.wire(self.graph.outputs[0]).shape
+        pairs = [
+            share_interval((self.edges[a][cell[a]], self.edges[a][cell[a] + 1]), first[a], shape[a]) for a in range(3)
+        ]
+        return Region(tuple(p[0] for p in pairs), tuple(p[1] for p in pairs))
+
+    def box(self, buffer: str, cell: Triple) -> Region:
+        """Return what `buffer` stores for the tile at `cell`, in voxels of its wire; may reach outside the domain."""
+        parts = [self.windows[axis][cell[axis]][buffer].box for axis in range(3)]
+        return Region(tuple(p[0] for p in parts), tuple(p[1] for p in parts))
+
+    def inner(self, buffer: str, cell: Triple) -> Region:
+        """Return the part of `box` inside the domain that is computed, read or copied; the rest follows from it."""
+        parts = [self.windows[axis][cell[axis]][buffer].inner for axis in range(3)]
+        return Region(tuple(p[0] for p in parts), tuple(p[1] for p in parts))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as one JSON-able document."""
+        from .report import describe_plan
+
+        return describe_plan(self)
+
+    def __str__(self) -> str:
+        from .report import format_plan
+
+        return format_plan(self)
+
+
+def share_interval(interval: Interval, length: int, other: int) -> Interval:
+    """Return the share of an axis of `other` voxels that falls to `interval` of one of `length`.
+
+    Shares of neighbouring intervals meet: together they cover the axis once.
+    """
+    return (interval[0] * other // length, interval[1] * other // length)
