@@ -1,0 +1,24 @@
+"""`volconv warmup`: compile the kernels ahead of time."""
+
+from __future__ import annotations
+
+import click
+
+from ..console import Console
+from ..options import json_option
+from ..tables import report
+
+
+@click.command(short_help="Compile the kernels ahead of time.")
+@json_option("a summary")
+@click.pass_obj
+def command(console: Console, /, as_json: bool) -> None:
+    """Compile the kernels into the cache ahead of time, as for the image of a cluster's nodes."""
+    from volconv.api.warmup import warmup
+
+    with console.progress() as listener:
+        document = warmup(on_event=listener)
+    if as_json:
+        console.print_json(document)
+    else:
+        console.out(report(document))
