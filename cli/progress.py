@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .tables import size_text
+from volconv.tables import size_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from volconv.tables import plan_text
+
 from ..console import Console
 from ..options import json_option, pipeline_options, read_settings
 
@@ -33,4 +35,4 @@ def show_plan(console: Console, as_json: bool, arguments: dict[str, Any]) -> Non
     if as_json:
         console.print_json(result.to_json())
     else:
-        console.out(str(result))
+        console.out(plan_text(result.to_json()))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
+from volconv.tables import columns
+
 from ..console import Console
 from ..options import FORCE, json_option
-from ..tables import columns
 
 EPILOG = """\b
 Examples:
