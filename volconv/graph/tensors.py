@@ -39,7 +39,9 @@ class TensorLoader:
     weights: Path | None = None
     stores: dict[Path, WeightsStore] = field(default_factory=dict)
 
-    def load(self, source: TensorSource, stage: Stage, reader: OpReader, channels: int, spacing: Floats3 | None) -> Array:
+    def load(
+        self, source: TensorSource, stage: Stage, reader: OpReader, channels: int, spacing: Floats3 | None
+    ) -> Array:
         """Return the tensor of `source` as stored: of a file, of the spec, or a generated bank of filters."""
         if isinstance(source, KeySource):
             return get_tensor(self._top_level(source, stage), source.key)
@@ -109,14 +111,14 @@ def only_key(store: WeightsStore) -> str:
     """Return the key of a store that holds a single tensor, or raise `WeightsError`."""
     keys = list(store)
     if len(keys) != 1:
-        raise WeightsError(
-            f"found {len(keys)} tensors ({', '.join(keys[:8])}{', …' if len(keys) > 8 else ''}), expected key: to choose one",
-            file=str(store.path),
-        )
+        some = ", ".join([*keys[:8], *(["…"] if len(keys) > 8 else [])])
+        raise WeightsError(f"found {len(keys)} tensors ({some}), expected key: to choose one", file=str(store.path))
     return keys[0]
 
 
-def fit_shape(stored: Array, wanted: tuple[int, ...], what: str, place: Place, shapes: Mapping[str, tuple[int, ...]]) -> Array:
+def fit_shape(
+    stored: Array, wanted: tuple[int, ...], what: str, place: Place, shapes: Mapping[str, tuple[int, ...]]
+) -> Array:
     """Return `stored` if it has the shape `wanted`; a bias may come as (O,) or (1, O, 1, …)."""
     if stored.shape == wanted:
         return stored

@@ -59,14 +59,12 @@ def lay_out(graph: Graph, kernels: Mapping[str, ConvKernel]) -> Layouts:
     out = Layouts()
     _place(graph, INPUT, "first", graph.input.channels, out, kernels)
     for node in graph.nodes:
-        layout, channels = _written(graph, node, out, kernels)
+        layout, channels = _written(node, out, kernels)
         _place(graph, node.name, layout, channels, out, kernels)
     return out
 
 
-def _written(
-    graph: Graph, node: Node, out: Layouts, kernels: Mapping[str, ConvKernel]
-) -> tuple[Layout, int]:
+def _written(node: Node, out: Layouts, kernels: Mapping[str, ConvKernel]) -> tuple[Layout, int]:
     channels = node.wire.channels
     if node.name in kernels:
         kernel = kernels[node.name]

@@ -21,9 +21,7 @@ def place_buffers(layouts: Layouts, shapes: Mapping[str, Triple]) -> tuple[dict[
     elements. Larger ones are placed first, each at the lowest offset that is free.
     """
     lives = _lives(layouts)
-    sizes = {
-        name: -(-(prod(shapes[name]) * layouts.buffers[name].channels + SLACK) // ALIGN) * ALIGN for name in lives
-    }
+    sizes = {name: -(-(prod(shapes[name]) * layouts.buffers[name].channels + SLACK) // ALIGN) * ALIGN for name in lives}
     offsets: dict[str, int] = {}
     for name in sorted(lives, key=lambda n: (-sizes[n], lives[n])):
         taken = sorted(

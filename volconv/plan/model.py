@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from math import prod
 from typing import Any
 
@@ -131,13 +131,14 @@ class Plan:
     @property
     def tile_shape(self) -> Triple:
         """Shape of the largest tile, in voxels of the first output."""
-        d, h, w = (max(b - a for a, b in zip(e[:-1], e[1:], strict=True)) for e in self.edges)
+        d, h, w = (max(b - a for a, b in pairwise(e)) for e in self.edges)
         return (d, h, w)
 
     @property
     def tiles(self) -> Iterator[Tile]:
         """The tiles in order, last axis fastest."""
-        for index, cell in enumerate(product(*(range(n) for n in self.grid))):
+        d, h, w = (range(n) for n in self.grid)
+        for index, cell in enumerate(product(d, h, w)):
             yield Tile(index, cell, {name: self._write(name, cell) for name in self.graph.outputs})
 
     def _write(self, output: str, cell: Triple) -> Region:

@@ -1,0 +1,23 @@
+"""Functions from graph to graph that change the work and never the meaning."""
+
+from __future__ import annotations
+
+from ..model import Graph, Node
+from .factor import factor_filters
+from .fuse import fuse_epilogues
+from .identity import drop_identities
+
+ALGORITHMS = ("auto", "direct")
+
+
+def optimise(graph: Graph, algorithm: str = "auto") -> Graph:
+    """Return `graph` with all passes applied; with `algorithm` ``direct`` none that reorders a sum."""
+    graph = drop_identities(graph)
+    if algorithm == "auto":
+        graph = factor_filters(graph)
+    return fuse_epilogues(graph)
+
+
+def chain_names(node: Node) -> list[str]:
+    """Return the operators a node stands for, as the spec calls them."""
+    return [node.op_name, *(part.op_name for part in node.epilogue)]

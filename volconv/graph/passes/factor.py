@@ -1,7 +1,7 @@
 """Splits filters that are an outer product of three vectors into three passes along one axis each.
 
 A sampled Gaussian of 17³ = 4,913 products a voxel becomes 3 × 17. Padding and stride act on each axis alone, so the
-split is exact but for rounding; it depends on the layer's weights and parameters only, never on the tile or the machine.
+split is exact but for rounding; it depends on the layer's weights and parameters only, never on tile or machine.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...ops.base import Array
+from ...ops.base import Array, Wire
 from ...ops.conv3d import Conv3d
 from ..model import Graph, Node
 
@@ -83,7 +83,7 @@ def _chain(graph: Graph, node: Node, factors: tuple[Array, Array, Array]) -> lis
     return out
 
 
-def _input_wire(graph: Graph, node: Node) -> object:
+def _input_wire(graph: Graph, node: Node) -> Wire:
     return graph.wire(node.inputs[0])
 
 

@@ -1,0 +1,136 @@
+"""What a way of cutting costs: halo work, memory, time. Works on sums over an axis, since axes are independent."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import prod
+
+from ..geometry import Triple
+from ..graph.model import Graph
+from ..kernels.catalog import ConvKernel, conv_seconds, packed_bytes
+from ..ops.conv3d import Conv3d
+from ..ops.conv_transpose3d import ConvTranspose3d
+from .buffers import Layouts, conv_shape
+from .memory import place_buffers
+from .model import Window, share_interval
+from .regions import pull_back
+
+BASELINE_BYTES = 210 * 2**20
+"""Resident size before the first tile: Python, NumPy, Numba with kernels loaded, nibabel, h5py (measured on Linux)."""
+_COPY_RATE = 5e9
+_TOUCH_RATE = 2.5e9
+_ROW_SECONDS = 2e-6
+_STEP_SECONDS = 6e-5
+
+ShapeBytes = Callable[[Triple], int]
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What reading and writing take beside the arena.
+
+    Attributes
+    ----------
+    resident_bytes : int
+        Held for the whole run (a decompressed input).
+    read_bytes, write_bytes : callable
+        Window shape to the memory one call takes; `write_bytes` by output name.
+    scratch_bytes : int
+        In the scratch folder.
+    """
+
+    resident_bytes: int = 0
+    read_bytes: ShapeBytes = lambda shape: 0  # noqa: ARG005
+    write_bytes: Mapping[str, ShapeBytes] = field(default_factory=dict)
+    scratch_bytes: int = 0
+    baseline_bytes: int = BASELINE_BYTES
+
+
+@dataclass(frozen=True)
+class AxisCut:
+    """One axis cut at `edges`: the windows of each cell; per buffer the longest box and the sum of inner lengths."""
+
+    edges: tuple[int, ...]
+    windows: tuple[Mapping[str, Window], ...]
+    longest: Mapping[str, int]
+    longest_inner: Mapping[str, int]
+    total: Mapping[str, int]
+
+
+def cut_axis(graph: Graph, layouts: Layouts, axis: int, edges: tuple[int, ...]) -> AxisCut:
+    """Return the cut of `axis` at `edges` (tile borders on the first output)."""
+    first = graph.wire(graph.outputs[0]).shape[axis]
+    windows = []
+    for a, b in itertools.pairwise(edges):
+        writes = {name: share_interval((a, b), first, graph.wire(name).shape[axis]) for name in graph.outputs}
+        windows.append(pull_back(graph, layouts, axis, writes))
+    names = layouts.buffers
+    return AxisCut(
+        edges,
+        tuple(windows),
+        {n: max(w[n].box[1] - w[n].box[0] for w in windows) for n in names},
+        {n: max(w[n].inner[1] - w[n].inner[0] for w in windows) for n in names},
+        {n: sum(w[n].inner[1] - w[n].inner[0] for w in windows) for n in names},
+    )
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Bytes and seconds of one way of cutting."""
+
+    offsets: Mapping[str, int]
+    arena_bytes: int
+    peak_bytes: int
+    seconds: float
+    macs: int
+
+
+def price(
+    graph: Graph,
+    layouts: Layouts,
+    kernels: Mapping[str, ConvKernel],
+    cuts: tuple[AxisCut, AxisCut, AxisCut],
+    traffic: Traffic,
+    threads: int,
+) -> Cost:
+    """Return what running `graph` in the tiles of `cuts` costs."""
+    itemsize = 8 if graph.input.dtype == "float64" else 4
+    shapes = {name: _shape(cuts, name) for name in layouts.buffers}
+    offsets, elements = place_buffers(layouts, shapes)
+    arena = elements * itemsize
+    tiles = prod(len(cut.windows) for cut in cuts)
+    voxels = {name: prod(cut.total[name] for cut in cuts) for name in layouts.buffers}
+    seconds, macs, packed = tiles * len(layouts.steps) * _STEP_SECONDS + arena / _TOUCH_RATE, 0, 0
+    for node in graph.nodes:
+        macs += node.op.macs(voxels[node.name])
+        if isinstance(node.op, Conv3d | ConvTranspose3d):
+            shape = conv_shape(node.op, node.wire.dtype)
+            seconds += conv_seconds(shape, voxels[node.name], threads)
+            packed += sum(t.nbytes for t in node.tensors.values()) + packed_bytes(kernels[node.name], shape)
+        else:
+            seconds += voxels[node.name] * node.wire.channels * itemsize / _COPY_RATE / threads
+    for name, buffer in layouts.buffers.items():
+        if buffer.source is not None or buffer.wire == "input":
+            seconds += voxels[name] * buffer.channels * itemsize / _COPY_RATE
+    rows = cuts[0].total["input"] * cuts[1].total["input"] * len(cuts[2].windows)
+    seconds += rows * _ROW_SECONDS * graph.input.channels
+    return Cost(offsets, arena, _peak(graph, layouts, cuts, traffic, arena + packed), seconds, macs)
+
+
+def _shape(cuts: tuple[AxisCut, AxisCut, AxisCut], name: str) -> Triple:
+    return (cuts[0].longest[name], cuts[1].longest[name], cuts[2].longest[name])
+
+
+def _peak(
+    graph: Graph, layouts: Layouts, cuts: tuple[AxisCut, AxisCut, AxisCut], traffic: Traffic, own_bytes: int
+) -> int:
+    """Return the resident peak: baseline, arena and weights, input held, and the larger of reading and writing."""
+
+    def largest(name: str) -> Triple:
+        return (cuts[0].longest_inner[name], cuts[1].longest_inner[name], cuts[2].longest_inner[name])
+
+    window = traffic.read_bytes(largest("input"))
+    write = sum(traffic.write_bytes[n](largest(layouts.exports[n])) for n in graph.outputs if n in traffic.write_bytes)
+    return traffic.baseline_bytes + own_bytes + traffic.resident_bytes + window + write

@@ -1,0 +1,126 @@
+"""The plan as JSON and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..geometry import Triple
+from ..graph.model import Graph, Node
+from ..graph.passes import chain_names
+from .model import Plan
+from .tiling import format_bytes
+
+
+def describe_plan(plan: Plan) -> dict[str, Any]:
+    """Return the plan as one JSON-able document."""
+    return {
+        "description": plan.description,
+        "input": {
+            "shape": list(plan.graph.input.shape),
+            "channels": plan.graph.input.channels,
+            "spacing_mm": None if plan.graph.input.spacing_mm is None else list(plan.graph.input.spacing_mm),
+        },
+        "dtype": plan.graph.input.dtype,
+        "stages": [_describe_stage(plan, node) for node in plan.graph.nodes],
+        "outputs": {name: _describe_output(plan.graph, name) for name in plan.graph.outputs},
+        "tiles": {"count": plan.count, "grid": list(plan.grid), "shape": list(plan.tile_shape)},
+        "batch": plan.batch,
+        "threads": plan.threads,
+        "macs": plan.macs,
+        "arena_bytes": plan.arena_bytes,
+        "peak_bytes": plan.peak_bytes,
+        "scratch_bytes": plan.scratch_bytes,
+        "seconds": round(plan.seconds, 3),
+    }
+
+
+def _describe_stage(plan: Plan, node: Node) -> dict[str, Any]:
+    kernel = plan.kernels.get(node.name)
+    parameters = {key: _plain(value) for key, value in node.op.describe().items()}
+    return {
+        "name": node.name,
+        "op": " + ".join(chain_names(node)),
+        "shape": list(node.wire.shape),
+        "channels": node.wire.channels,
+        "parameters": parameters,
+        "macs": node.op.macs(node.wire.shape[0] * node.wire.shape[1] * node.wire.shape[2]),
+        "halo": list(halo(plan, node.inputs[0])),
+        "kernel": node.op.kernel if kernel is None else f"{kernel.algorithm}, channels {kernel.name}",
+    }
+
+
+def halo(plan: Plan, wire: str) -> Triple:
+    """Return how many voxels of `wire` a tile reads beyond its share of the volume, along D, H, W, at most."""
+    wide = []
+    for axis in range(3):
+        length = plan.graph.wire(wire).shape[axis]
+        cells = plan.windows[axis]
+        most = max(w[wire].inner[1] - w[wire].inner[0] for w in cells)
+        wide.append(max(0, most - -(-length // len(cells))))
+    return (wide[0], wide[1], wide[2])
+
+
+def _describe_output(graph: Graph, name: str) -> dict[str, Any]:
+    wire = graph.wire(name)
+    return {
+        "shape": list(wire.shape),
+        "channels": wire.channels,
+        "spacing_mm": None if wire.spacing_mm is None else list(wire.spacing_mm),
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        parts = [_plain(v) for v in value]
+        return parts[0] if parts and all(p == parts[0] for p in parts) else parts
+    return value
+
+
+def format_plan(plan: Plan) -> str:
+    """Return the plan as text: a row a stage, then tiles, memory and time."""
+    document = describe_plan(plan)
+    header = ("stage", "op", "shape", "channels", "parameters", "multiply-adds", "halo", "kernel")
+    rows = [header, *(_row(stage) for stage in document["stages"])]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    tiles = document["tiles"]
+    lines += [
+        "",
+        f"input    {_times(plan.graph.input.shape)}, {plan.graph.input.channels} channel(s), {plan.graph.input.dtype}",
+        f"tiles    {tiles['count']} of {_times(tiles['shape'])} ({_times(tiles['grid'])})",
+        f"memory   {format_bytes(plan.peak_bytes)} at the peak, {format_bytes(plan.arena_bytes)} of it for tiles",
+        f"scratch  {format_bytes(plan.scratch_bytes)}",
+        f"time     about {plan.seconds:.2g} s on {plan.threads} thread(s)",
+    ]
+    return "\n".join(lines)
+
+
+def _row(stage: Mapping[str, Any]) -> tuple[str, ...]:
+    parameters = " ".join(f"{key}={_short(value)}" for key, value in stage["parameters"].items())
+    return (
+        stage["name"],
+        stage["op"],
+        _times(stage["shape"]),
+        str(stage["channels"]),
+        parameters or "-",
+        _si(stage["macs"]),
+        _times(stage["halo"]) if any(stage["halo"]) else "-",
+        stage["kernel"],
+    )
+
+
+def _short(value: Any) -> str:
+    return "x".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _times(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _si(count: float) -> str:
+    for unit in ("", "k", "M", "G"):
+        if count < 1000:
+            return f"{count:.3g}{unit}"
+        count /= 1000
+    return f"{count:.3g}T"
