@@ -1,0 +1,32 @@
+"""The formats weights are read from; a new one is its own file and one name in the tuple."""
+
+from __future__ import annotations
+
+from ..errors import WeightsError
+from .base import Reader, WeightsFormat
+from .foreign import describe_foreign
+from .npy import NPY
+from .npz import NPZ
+from .safetensors_file import SAFETENSORS
+from .weight_file import WeightFile
+
+
+def formats() -> tuple[WeightsFormat, ...]:
+    """Return all formats, in the order in which a file is held against them."""
+    from .hdf5 import HDF5  # h5py takes a tenth of a second that other formats need not pay
+
+    return (SAFETENSORS, NPY, NPZ, HDF5)
+
+
+def open_reader(file: WeightFile) -> tuple[str, Reader]:
+    """Return the name of the format of `file`, told by its content, and a reader.
+
+    Raises
+    ------
+    WeightsError
+        If no format fits, saying what the file seems to be, or if the file is damaged.
+    """
+    for candidate in formats():
+        if candidate.matches(file):
+            return candidate.name, candidate.open(file)
+    raise WeightsError(f"found {describe_foreign(file)}", file=file.name)
