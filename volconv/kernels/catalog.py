@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ ACTIVATIONS: Mapping[str, tuple[str, ...]] = {
     "clip": ("min", "max"),
     "abs": (),
 }
-"""Functions of one value a kernel can apply, and the names of their parameters in order (PReLU's slopes are an array)."""
+"""Functions of one value a kernel can apply and their parameters in order (a PReLU's slopes are an array apart)."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,7 @@ class Epilogue:
 @cache
 def _cpu_features() -> frozenset[str]:
     """Return NumPy's names of what this processor can do (numba would take 0.3 s to say the same)."""
-    import numpy._core._multiarray_umath as umath
-
+    umath = import_module("numpy._core._multiarray_umath")
     return frozenset(name for name, has in getattr(umath, "__cpu_features__", {}).items() if has)
 
 

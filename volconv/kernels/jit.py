@@ -57,6 +57,7 @@ __all__ = [
     "prange",
     "register",
     "set_threads",
+    "thread_count",
     "types",
     "void",
 ]
@@ -185,6 +186,11 @@ def set_threads(count: int) -> int:
     """Let parallel kernels use `count` threads, at most as many as numba launches, and return the number."""
     global _threads
     _threads = max(1, min(count, numba.config.NUMBA_NUM_THREADS))
+    return _threads
+
+
+def thread_count() -> int:
+    """Return the number of threads that parallel kernels use now."""
     return _threads
 
 

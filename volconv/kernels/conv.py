@@ -1,0 +1,166 @@
+"""Bind a layer's weights to a kernel, and run it on any box of any arrays.
+
+Knows how weights are packed and jobs are cut for each kernel; nothing of volumes, tiles or padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import conv_plan as at
+from . import jit
+from .catalog import ConvKernel, ConvShape, Epilogue
+
+Array = np.ndarray[Any, Any]
+_CACHED_WEIGHTS = 1 << 19  # bytes of one output block's weights that are read again and again from the L2 cache
+_JOB_PRODUCTS = 1 << 23  # multiply-adds a job should have: some 100 microseconds
+
+
+def kernel_specs(kernel: ConvKernel, shape: ConvShape, epilogue: Epilogue) -> list[jit.KernelSpec]:
+    """Return what `bind_conv` of the same arguments will have compiled, for `jit.missing` and a child process."""
+    del epilogue
+    if kernel.name == "last":
+        return [jit.KernelSpec("conv_last.conv", shape.dtype, (kernel.lanes, kernel.block, kernel.width))]
+    ints = (kernel.lanes, kernel.block, kernel.width, kernel.step)
+    return [jit.KernelSpec("conv_first.conv", shape.dtype, ints)]
+
+
+def bind_conv(
+    kernel: ConvKernel, shape: ConvShape, weights: Array, bias: Array | None = None, epilogue: Epilogue | None = None
+) -> BoundConv:
+    """Pack a layer's weights for `kernel`.
+
+    Parameters
+    ----------
+    kernel : ConvKernel
+        What `choose_conv` gave for `shape`.
+    shape : ConvShape
+        The layer.
+    weights : (O, I/G, T) array
+        For output channel, input channel of the group, tap; cast to the shape's dtype.
+    bias : (O,) array, optional
+        Added to each sum.
+    epilogue : Epilogue, optional
+        What follows the bias.
+
+    Returns
+    -------
+    BoundConv
+        Holds its own copy of the weights.
+    """
+    expected = (shape.out_channels, shape.group_inputs, shape.taps)
+    if weights.shape != expected:
+        raise ValueError(f"weights are {weights.shape}, expected {expected}")
+    return BoundConv(kernel, shape, weights, bias, epilogue or Epilogue())
+
+
+class BoundConv:
+    """A convolution ready to run; made by `bind_conv`."""
+
+    def __init__(
+        self, kernel: ConvKernel, shape: ConvShape, weights: Array, bias: Array | None, epilogue: Epilogue
+    ) -> None:
+        self.kernel = kernel
+        self.shape = shape
+        self._width = kernel.width * (kernel.lanes if kernel.name == "last" else 1)
+        self._weights = self._by_blocks(np.moveaxis(weights, 0, -1).transpose(1, 0, 2).reshape(-1, shape.out_channels))
+        mode, rows = _epilogue_rows(epilogue, shape.out_channels)
+        if bias is not None:
+            rows[at.BIAS] = bias
+        self._table = self._by_blocks(rows)
+        self._affine, self._mode = epilogue.scale is not None, mode
+        (spec,) = kernel_specs(kernel, shape, epilogue)
+        self._run = jit.get_kernel(spec)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of packed weights and epilogue."""
+        return int(self._weights.nbytes + self._table.nbytes)
+
+    def run(
+        self,
+        x: Array,
+        x_start: int,
+        x_steps: Sequence[int],
+        taps: Array,
+        out: Array,
+        out_start: int,
+        out_steps: Sequence[int],
+        box: Sequence[int],
+    ) -> None:
+        """Compute every voxel (z, y, x) of a box, for every output channel o of group g.
+
+        ``out[out_start + o*oc + z*oz + y*oy + x*ox]`` becomes the epilogue of the bias plus the sum, over taps t and in
+        each over input channels c of the group, in this order, of
+        ``x[x_start + (g*I/G + c)*xc + z*xz + y*xy + x*xx + taps[t]] * W[o, c, t]``.
+
+        Parameters
+        ----------
+        x, out : flat arrays of the shape's dtype
+            4096 elements behind the last one addressed in `x` must be readable.
+        x_start, out_start : int
+            Element of voxel (0, 0, 0) of channel 0.
+        x_steps, out_steps : 4 ints
+            Elements from one channel, z, y, x to the next. A kernel that writes ``last`` needs a channel step of 1 and
+            room for channels rounded up to its `channel_multiple`.
+        taps : (T,) int array
+            Where each tap reads, in elements from the voxel.
+        box : 3 ints
+            Voxels along z, y, x.
+        """
+        if min(box) <= 0:
+            return
+        offsets = np.add.outer(taps, np.arange(self.shape.group_inputs, dtype=np.int64) * x_steps[0]).ravel()
+        plan = np.zeros(at.LENGTH, np.int64)
+        at.fill_steps(plan, x_start, x_steps, out_start, out_steps, box)
+        self._cut_jobs(plan, jit.thread_count())
+        self._run(x, self._weights, self._table, out, offsets, plan)
+
+    def _by_blocks(self, rows: Array) -> Array:
+        """Return (n, O) as flat (output block, n, width), zero where a group's last block is not full."""
+        shape, width = self.shape, self._width
+        blocks = -(-shape.group_outputs // width)
+        packed = np.zeros((len(rows), shape.groups, blocks * width), shape.dtype)
+        packed[:, :, : shape.group_outputs] = rows.reshape(len(rows), shape.groups, shape.group_outputs)
+        by_block = packed.reshape(len(rows), shape.groups * blocks, width).transpose(1, 0, 2)
+        return np.ascontiguousarray(by_block).reshape(-1)
+
+    def _cut_jobs(self, plan: Array, threads: int) -> None:
+        """Write the layer's constants into `plan`, and jobs of about equal work, several a thread where possible."""
+        shape, kernel = self.shape, self.kernel
+        products = shape.group_inputs * shape.taps
+        blocks = -(-shape.group_outputs // self._width)
+        lines = int(plan[at.N_Z] * plan[at.N_Y])
+        last = kernel.name == "last"
+        units = lines * int(plan[at.N_X]) if last else lines
+        unit_products = products * self._width * (1 if last else int(plan[at.N_X]))
+        shares = shape.groups * blocks
+        a_job = 1 if last or lines < 8 * threads else shares
+        per_job = max(1, min(_JOB_PRODUCTS // (unit_products * a_job), units // (4 * threads)))
+        if last:
+            per_job = -(-per_job // kernel.block) * kernel.block
+        plan[at.PRODUCTS] = products
+        plan[at.SPLIT] = max(64, _CACHED_WEIGHTS // (self._width * shape.itemsize)) if last else products
+        plan[at.GROUP_INPUTS], plan[at.BLOCKS] = shape.group_inputs, blocks
+        plan[at.GROUP_OUTPUTS] = -(-shape.group_outputs // kernel.channel_multiple) * kernel.channel_multiple
+        plan[at.AFFINE], plan[at.MODE], plan[at.THREADS] = self._affine, self._mode, threads
+        plan[at.ALL_BLOCKS], plan[at.BLOCKS_A_JOB] = shares, a_job
+        plan[at.PER_JOB] = per_job
+        plan[at.JOBS] = -(-units // per_job) * -(-shares // a_job)
+
+
+def _epilogue_rows(epilogue: Epilogue, channels: int) -> tuple[int, Array]:
+    """Return the mode of the bounds in registers, and the table (row, channel)."""
+    rows = np.zeros((at.TABLE_ROWS, channels))
+    if epilogue.scale is not None and epilogue.shift is not None:
+        rows[at.SCALE], rows[at.SHIFT] = epilogue.scale, epilogue.shift
+    mode = at.NONE
+    if epilogue.activation in ("relu", "clip"):
+        low, high = epilogue.parameters or (0.0, np.inf)
+        mode, rows[at.LOW], rows[at.HIGH] = at.CLIP, low, high
+    elif epilogue.activation in ("leaky_relu", "prelu"):
+        mode, rows[at.LOW] = at.SLOPE, epilogue.parameters[0] if epilogue.slope is None else epilogue.slope
+    return mode, rows

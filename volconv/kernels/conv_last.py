@@ -1,0 +1,119 @@
+"""Convolution with vectors of output channels, for layers of many channels: reads any layout, writes channels last.
+
+A block of voxels x channel vectors of sums stays in registers; each product broadcasts one input value a voxel and
+multiplies it with a column of packed weights. Voxels of a block may lie in several rows, so no row end is wasted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import conv_plan as at
+from .jit import device, flat, int64, prange, register, void
+from .simd import (
+    Block,
+    add_columns,
+    advance,
+    clip_columns,
+    columns_of,
+    fma_voxels,
+    lanes_of,
+    load_vectors,
+    load_voxels,
+    make_places,
+    next_job,
+    pointer,
+    rows_of,
+    scale_columns,
+    slope_columns,
+    store_voxels,
+    zeros,
+)
+
+
+@device
+def place_voxels(kind, inputs, outputs, first, stop, plan):  # type: ignore[no-untyped-def]
+    """Write where voxels first, first + 1, … of the box are read and written; from `stop` on, the last one again."""
+    x = first % plan[at.N_X]
+    y = first // plan[at.N_X]
+    z = y // plan[at.N_Y]
+    y = y % plan[at.N_Y]
+    for row in range(rows_of(kind)):
+        inputs[row] = z * plan[at.X_Z] + y * plan[at.X_Y] + x * plan[at.X_X]
+        outputs[row] = z * plan[at.OUT_Z] + y * plan[at.OUT_Y] + x * plan[at.OUT_X]
+        if first + row + 1 < stop:
+            x += 1
+            if x == plan[at.N_X]:
+                x = 0
+                y += 1
+                if y == plan[at.N_Y]:
+                    y = 0
+                    z += 1
+
+
+@device
+def finish_vectors(kind, sums, table, plan):  # type: ignore[no-untyped-def]
+    """Return the sums with bias, scale and shift, and the bounds or slopes of the activation."""
+    row = columns_of(kind) * lanes_of(kind)
+    sums = add_columns(sums, load_vectors(kind, advance(table, at.BIAS * row)))
+    if plan[at.AFFINE]:
+        scale = load_vectors(kind, advance(table, at.SCALE * row))
+        sums = scale_columns(sums, scale, load_vectors(kind, advance(table, at.SHIFT * row)))
+    if plan[at.MODE] == at.CLIP:
+        low = load_vectors(kind, advance(table, at.LOW * row))
+        sums = clip_columns(sums, low, load_vectors(kind, advance(table, at.HIGH * row)))
+    elif plan[at.MODE] == at.SLOPE:
+        sums = slope_columns(sums, load_vectors(kind, advance(table, at.LOW * row)))
+    return sums
+
+
+@device
+def conv_last_job(kind, x, weights, table, out, offsets, plan, job):  # type: ignore[no-untyped-def]
+    """Compute voxels job * PER_JOB and on for each output block the job names; see `make_conv_last`."""
+    block = job % plan[at.ALL_BLOCKS]
+    first = job // plan[at.ALL_BLOCKS] * plan[at.PER_JOB]
+    stop = min(first + plan[at.PER_JOB], plan[at.N_Z] * plan[at.N_Y] * plan[at.N_X])
+    group, part = block // plan[at.BLOCKS], block % plan[at.BLOCKS]
+    width = columns_of(kind) * lanes_of(kind)
+    products, split = plan[at.PRODUCTS], plan[at.SPLIT]
+    columns = min(columns_of(kind), plan[at.GROUP_OUTPUTS] // lanes_of(kind) - part * columns_of(kind))
+    x0 = pointer(x, plan[at.X_START] + group * plan[at.GROUP_INPUTS] * plan[at.X_C])
+    out0 = pointer(out, plan[at.OUT_START] + group * plan[at.GROUP_OUTPUTS] + part * width)
+    weights0 = pointer(weights, block * products * width)
+    table0 = pointer(table, block * at.TABLE_ROWS * width)
+    inputs, outputs = make_places(kind), make_places(kind)
+    for start in range(0, products, split):
+        end = min(start + split, products)
+        for voxel in range(first, stop, rows_of(kind)):
+            place_voxels(kind, inputs, outputs, voxel, stop, plan)
+            sums = zeros(kind)
+            if start > 0:
+                sums = load_voxels(kind, out0, outputs, columns)
+            for k in range(start, end):
+                sums = fma_voxels(sums, advance(x0, offsets[k]), inputs, advance(weights0, k * width))
+            if end == products:
+                sums = finish_vectors(kind, sums, table0, plan)
+            store_voxels(sums, out0, outputs, columns)
+
+
+@register("conv_last.conv", parallel=True)
+def make_conv_last(real: Any, lanes: int, rows: int, columns: int) -> Any:
+    """Make the kernel of blocks of `rows` voxels x `columns` vectors of `lanes` output channels.
+
+    It computes, for every voxel of the plan's box and every output channel o, the sum over k = 0, 1, … in this order of
+    fma(x[voxel + offsets[k]], weights[k, o], sum), from zero, and then the epilogue. Threads take jobs from a counter.
+    Where weights outgrow the cache, `SPLIT` products are taken at a time for all voxels of a job, with the sums so far
+    kept in `out` (of the same type, so nothing is rounded).
+    """
+    kind = Block(real, lanes, rows, columns)
+
+    def conv(x, weights, table, out, offsets, plan):  # type: ignore[no-untyped-def]
+        for _ in prange(plan[at.THREADS]):
+            counter = pointer(plan, at.NEXT)
+            job = next_job(counter)
+            while job < plan[at.JOBS]:
+                conv_last_job(kind, x, weights, table, out, offsets, plan, job)
+                job = next_job(counter)
+
+    reals, ints = flat(real), flat(int64, writable=True)
+    return conv, void(reals, reals, reals, flat(real, writable=True), ints, ints)

@@ -1,0 +1,35 @@
+"""The int64 record that tells a convolution kernel where to read, write and stop: names of its places, and its maker.
+
+Kernels read it by these module-level numbers, which numba freezes. Knows nothing of weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+X_START, X_C, X_Z, X_Y, X_X = range(5)
+OUT_START, OUT_C, OUT_Z, OUT_Y, OUT_X = range(5, 10)
+N_Z, N_Y, N_X = range(10, 13)
+PRODUCTS, SPLIT = 13, 14  # products a sum has (taps x group's inputs), and how many are taken at a time
+GROUP_INPUTS, GROUP_OUTPUTS, BLOCKS = 15, 16, 17  # BLOCKS: output blocks a group
+AFFINE, MODE = 18, 19  # epilogue in registers: scale and shift, then NONE, CLIP or SLOPE
+THREADS, JOBS, PER_JOB, NEXT = 20, 21, 22, 23  # NEXT counts the jobs given out
+ALL_BLOCKS, BLOCKS_A_JOB = 24, 25  # output blocks of all groups; how many of them a job computes
+LENGTH = 32
+
+NONE, CLIP, SLOPE = range(3)
+BIAS, SCALE, SHIFT, LOW, HIGH = range(5)  # rows of the epilogue's table; LOW also holds slopes
+TABLE_ROWS = 5
+
+
+def fill_steps(
+    plan: np.ndarray, x_start: int, x_steps: Sequence[int], out_start: int, out_steps: Sequence[int], box: Sequence[int]
+) -> None:
+    """Write starts, steps (c, z, y, x; elements) and the box (z, y, x; voxels) into `plan`."""
+    plan[X_START] = x_start
+    plan[X_C : X_X + 1] = x_steps
+    plan[OUT_START] = out_start
+    plan[OUT_C : OUT_X + 1] = out_steps
+    plan[N_Z : N_X + 1] = box
