@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 from ..console import Console
@@ -23,4 +26,24 @@ def command(console: Console, /, as_json: bool) -> None:
     if as_json:
         console.print_json(document)
     else:
-        console.out("\n".join(document["text"]))
+        console.out(demo_text(document))
+
+
+def demo_text(document: Mapping[str, Any]) -> str:
+    """Return what was written, a picture of it, and how to look at it."""
+    scan, output, preset = document["scan"], document["output"], document["preset"]
+    settings = " ".join(f"--set {name}={value}" for name, value in document["settings"].items())
+    pictures = document["pictures"]
+    lines = [
+        f"{scan}  the scan: an average brain, T1-weighted (MNI ICBM 152), 2 mm",
+        f"{output}  the result of the preset '{preset}', on the same grid, in the same place",
+        "",
+        *(f"{before}  {after}".rstrip() for before, after in zip(pictures["scan"], pictures["output"], strict=True)),
+        "",
+        "Look at them in any NIfTI viewer (FSLeyes, ITK-SNAP, mrview, 3D Slicer), one over the other:",
+        f"  fsleyes {scan} {output}",
+        "The same for a scan of yours, and the other presets:",
+        f"  volconv run {preset} SCAN.nii.gz -o {preset}.nii.gz {settings}",
+        "  volconv presets",
+    ]
+    return "\n".join(lines)
