@@ -34,7 +34,13 @@ Examples:
 """
 
 
-@click.group(cls=LazyGroup, modules=COMMANDS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    name="volconv",
+    cls=LazyGroup,
+    modules=COMMANDS,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option("-v", "--verbose", is_flag=True, help="Say more on stderr.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors on stderr.")
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.")
