@@ -9,6 +9,7 @@ from typing import Any
 
 from ..values import Length, Place
 
+NOWHERE = Place()
 FORMAT_VERSION = 1
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 DIALECTS = ("torch", "megengine", "lucid", "onnx")
@@ -34,7 +35,7 @@ class Parameter:
     minimum: float | None = None
     maximum: float | None = None
     help: str = ""
-    place: Place = Place()
+    place: Place = NOWHERE
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class KeySource:
     """A tensor of the top-level weights file, by its dotted key."""
 
     key: str
-    place: Place = Place()
+    place: Place = NOWHERE
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class FileSource:
 
     file: str
     key: str | None = None
-    place: Place = Place()
+    place: Place = NOWHERE
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class InlineSource:
     """Nested numbers in the spec itself."""
 
     values: Any
-    place: Place = Place()
+    place: Place = NOWHERE
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class GeneratorSource:
     name: str
     values: Mapping[str, Any] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)
-    place: Place = Place()
+    place: Place = NOWHERE
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class InitSource:
 
     kind: str
     seed: int
-    place: Place = Place()
+    place: Place = NOWHERE
 
 
 TensorSource = KeySource | FileSource | InlineSource | GeneratorSource | InitSource
@@ -107,7 +108,7 @@ class Stage:
     inputs: tuple[str, ...]
     values: Mapping[str, Any] = field(default_factory=dict)
     tensors: Mapping[str, TensorSource] = field(default_factory=dict)
-    place: Place = Place()
+    place: Place = NOWHERE
     places: Mapping[str, Place] = field(default_factory=dict)
 
 
@@ -117,7 +118,7 @@ class InputSpec:
 
     channels: int = 1
     axes: str = "kji"
-    place: Place = Place()
+    place: Place = NOWHERE
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class WeightsFile:
     file: str
     prefix: str = ""
     layout: str = "torch"
-    place: Place = Place()
+    place: Place = NOWHERE
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ..values import Length, Place, describe, nearest
 
 MAX_DEPTH = 50
 MAX_NODES = 100_000
-_LONGEST_INTEGER = 19
+_LONGEST_INTEGER = 24
 SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -137,7 +137,7 @@ def read_number(text: str, base: int = 10) -> int | float | str:
     thousands of digits takes time.
     """
     if base != 10 or re.fullmatch(r"[-+]?[0-9]+", text):
-        if len(text.lstrip("+-0ox")) > _LONGEST_INTEGER:
+        if len(text) > _LONGEST_INTEGER or abs(int(text, base)) >= 2**63:
             return f"a whole number of {len(text)} characters"
         return int(text, base)
     value = float(text)
