@@ -65,8 +65,8 @@ def make_dog(request: Request) -> Filters:
     if min(wide) <= 1e-15:
         request.values.fail("ratio", f"{ratio:g}", "a ratio that leaves a standard deviation above 0")
     given = _given_radii(request)
-    narrow_radii = given or request.radii("sigma", sigma, request.truncate())
-    wide_radii = given or request.radii("sigma", wide, request.truncate())
+    narrow_radii = given or request.radii(sigma)
+    wide_radii = given or request.radii(wide)
     sizes = tuple(2 * max(a, b) + 1 for a, b in zip(narrow_radii, wide_radii, strict=True))
     request.check_taps(_size_key(request), 1, sizes)
     none = (0,) * request.ndim
@@ -86,7 +86,7 @@ def make_unsharp(request: Request) -> Filters:
 
 def _read_scale(request: Request) -> tuple[tuple[float, ...], tuple[int, ...]]:
     sigma = request.lengths("sigma")
-    radii = _given_radii(request) or request.radii("sigma", sigma, request.truncate())
+    radii = _given_radii(request) or request.radii(sigma)
     request.check_taps(_size_key(request), 1, tuple(2 * r + 1 for r in radii))
     return sigma, radii
 

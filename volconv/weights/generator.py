@@ -116,16 +116,13 @@ class Request:
             self.values.fail(key, describe(self.values.get(key, default)), "a length between 1e-15 voxels and infinity")
         return out
 
-    def radii(self, key: str, sigma: tuple[float, ...], truncate: float) -> tuple[int, ...]:
-        """Return ``int(truncate * sigma + 0.5)`` for every axis: the radius `scipy.ndimage.gaussian_filter` takes."""
-        reach = [truncate * s + 0.5 for s in sigma]
+    def radii(self, sigma: tuple[float, ...], narrowest: float = 1.0) -> tuple[int, ...]:
+        """Return ``int(truncate * sigma / narrowest + 0.5)`` an axis, as `scipy.ndimage.gaussian_filter` does."""
+        truncate = self.values.number("truncate", 4.0, minimum=0.0)
+        reach = [truncate * s / narrowest + 0.5 for s in sigma]
         if max(reach) > MAX_TAPS:
-            self._refuse_size(key)
+            self._refuse_size("sigma")
         return tuple(int(r) for r in reach)
-
-    def truncate(self) -> float:
-        """Return the parameter ``truncate``."""
-        return self.values.number("truncate", 4.0, minimum=0.0)
 
     def odd_sizes(self, key: str, default: Any = MISSING) -> tuple[int, ...]:
         """Return an odd number of voxels for every axis; millimetres go to the nearest odd number, halves up."""

@@ -12,10 +12,12 @@ import numpy as np
 
 from ..values import Values, describe, nearest
 from .derivative import GRADIENT, LAPLACIAN, MEAN, PREWITT, SOBEL
+from .gabor import GABOR
 from .gaussian import DOG, GAUSSIAN, LOG, UNSHARP
 from .generator import Filters, Generator, Request
+from .texture import LAWS
 
-_ALL = (GAUSSIAN, LOG, DOG, LAPLACIAN, MEAN, SOBEL, PREWITT, GRADIENT, UNSHARP)
+_ALL = (GAUSSIAN, LOG, DOG, LAPLACIAN, MEAN, SOBEL, PREWITT, GRADIENT, UNSHARP, LAWS, GABOR)
 
 GENERATORS: Mapping[str, Generator] = {g.name: g for g in _ALL}
 """Name to `Generator`, in the order of the documentation."""

@@ -21,7 +21,7 @@ from .base import TensorInfo, WeightsFormat, allocate, refuse_duplicate
 from .weight_file import WeightFile
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-MAX_OBJECTS = 100_000
+MAX_OBJECTS = 20_000
 MAX_RATIO = 1032
 """Times its stored bytes a dataset may grow when unpacked: what deflate, the strongest filter in use, can do."""
 

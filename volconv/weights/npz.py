@@ -41,7 +41,7 @@ class NpzReader:
     def _read_header(self, member: Member) -> NpyHeader:
         head = bytearray()
         limit = min(128, member.size)
-        for block in read_member(self._file, member, limit=MAX_HEADER):
+        for block in read_member(self._file, member, block_bytes=1024):
             head += block
             if len(head) >= 12:
                 limit = 12 + int.from_bytes(head[8 : 10 if head[6] == 1 else 12], "little")

@@ -27,7 +27,6 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR64 = struct.Struct("<4sLQL")
 _ENTRY = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
-_BLOCK = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -159,10 +158,10 @@ def _widen(file: WeightFile, extra: bytes, *fields: int) -> tuple[int, int, int]
     return out[0], out[1], out[2]
 
 
-def read_member(file: WeightFile, member: Member, limit: int | None = None) -> Iterator[bytes]:
-    """Yield the member's bytes, unpacked, in blocks; with `limit`, blocks until so many bytes are out.
+def read_member(file: WeightFile, member: Member, block_bytes: int = 1 << 18) -> Iterator[bytes]:
+    """Yield the member's bytes, unpacked, in blocks of at most `block_bytes`.
 
-    Size and checksum are verified when the last block has been taken; a `limit` skips that.
+    Size and checksum are verified when the last block has been taken.
 
     Raises
     ------
@@ -170,29 +169,27 @@ def read_member(file: WeightFile, member: Member, limit: int | None = None) -> I
         If the bytes do not unpack, or to another size or checksum.
     """
     crc = done = 0
-    for block in _unpack(file, member):
+    for block in _unpack(file, member, block_bytes):
         done += len(block)
         crc = zlib.crc32(block, crc)
         if done > member.size:
             break
         yield block
-        if limit is not None and done >= limit:
-            return
     if done != member.size or crc != member.crc:
         fault = "another checksum" if done == member.size else "another size"
         _fail(file, f"{show(member.name)} of {fault}", "what the directory says: the file is damaged")
 
 
-def _unpack(file: WeightFile, member: Member) -> Iterator[bytes]:
+def _unpack(file: WeightFile, member: Member, block_bytes: int) -> Iterator[bytes]:
     unpacker = zlib.decompressobj(-15)
-    for at in range(0, member.packed, _BLOCK):
-        block = file.read_at(member.start + at, min(_BLOCK, member.packed - at))
+    for at in range(0, member.packed, block_bytes):
+        block = file.read_at(member.start + at, min(block_bytes, member.packed - at))
         if not member.deflated:
             yield block
             continue
         while block and not unpacker.eof:
             try:
-                out = unpacker.decompress(block, _BLOCK)
+                out = unpacker.decompress(block, block_bytes)
             except zlib.error as error:
                 raise WeightsError(
                     f"zip archive: {show(member.name)} does not unpack: the file is damaged", file=file.name

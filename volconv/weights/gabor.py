@@ -1,0 +1,86 @@
+"""Gabor filters as in the IBSI-2 reference manual: a plane wave under a Gaussian envelope, in one plane of the grid.
+
+With u along the wave and v across it, in the plane,
+``g = exp(-(u² + gamma²·v²) / (2·sigma²) + 2πi·u / wavelength)``; unnormalised. Depeursinge et al., "The Image
+Biomarker Standardization Initiative: standardized convolutional filters for reproducible radiomics", reference
+manual, section on Gabor filters.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .generator import TRUNCATE, Filters, Generator, GeneratorParameter, Request, pad_to
+
+_KERNEL_SIZE = GeneratorParameter(
+    "kernel_size", "length", None, "odd number of taps: one number in the plane, or one an axis"
+)
+_PARAMETERS = (
+    GeneratorParameter("sigma", "length", None, "standard deviation of the envelope along the wave"),
+    GeneratorParameter("wavelength", "length", None, "length of the wave"),
+    GeneratorParameter("gamma", "number", 0.5, "envelope's width along the wave by that across it"),
+    GeneratorParameter("theta", "number", 0.0, "direction of the wave in radians, from the plane's second letter"),
+    GeneratorParameter("plane", "text", "hw", "the two axes of the plane: dh, dw or hw"),
+    TRUNCATE,
+    _KERNEL_SIZE,
+)
+
+
+def make_gabor(request: Request) -> Filters:
+    """Return real and imaginary part of the filter, of one tap along the axis across the plane.
+
+    Where `sigma` or `wavelength` differ between the plane's axes in voxels, because they are millimetres on an
+    uneven grid or a list, every axis is measured in its own.
+    """
+    letters = "dhw"[-request.ndim :]
+    planes = ("dh", "dw", "hw") if request.ndim == 3 else ("hw",)
+    plane = request.values.choice("plane", planes, "hw")
+    first, second = letters.index(plane[0]), letters.index(plane[1])
+    sigma, wavelength = request.lengths("sigma"), request.lengths("wavelength")
+    gamma = request.values.number("gamma", 0.5, above=0.0)
+    theta = request.values.number("theta", 0.0)
+    radii = _read_radii(request, (first, second), sigma, gamma)
+    y = np.arange(-radii[0], radii[0] + 1, dtype=np.float64)[:, None]
+    x = np.arange(-radii[1], radii[1] + 1, dtype=np.float64)[None, :]
+    along = np.array([math.sin(theta), math.cos(theta)])
+    across = np.array([math.cos(theta), -math.sin(theta)])
+    y_sd, x_sd = y / sigma[first], x / sigma[second]
+    envelope = (along[0] * y_sd + along[1] * x_sd) ** 2 + (gamma * (across[0] * y_sd + across[1] * x_sd)) ** 2
+    phase = 2 * np.pi * (along[0] * (y / wavelength[first]) + along[1] * (x / wavelength[second]))
+    magnitude = np.exp(-0.5 * envelope)
+    taps = np.stack([magnitude * np.cos(phase), magnitude * np.sin(phase)])
+    third = next((a for a in range(request.ndim) if a not in (first, second)), None)
+    return _extend(request, taps if third is None else np.expand_dims(taps, 1 + third))
+
+
+def _read_radii(request: Request, plane: tuple[int, int], sigma: tuple[float, ...], gamma: float) -> tuple[int, int]:
+    sizes = request.kernel_size()
+    if sizes is None:
+        radii = request.radii(sigma, min(1.0, gamma))
+    else:
+        radii = tuple(k // 2 for k in sizes)
+    out = (radii[plane[0]], radii[plane[1]])
+    request.check_taps("sigma" if sizes is None else "kernel_size", 2, tuple(2 * r + 1 for r in out))
+    return out
+
+
+def _extend(request: Request, taps: Filters) -> Filters:
+    """Return `taps` with zeros along the third axis where ``kernel_size`` is a list that wants them."""
+    if not isinstance(request.values.get("kernel_size", None), list | tuple):
+        return taps
+    sizes = request.odd_sizes("kernel_size")
+    request.check_taps("kernel_size", 2, sizes)
+    return pad_to(taps, sizes)
+
+
+GABOR = Generator(
+    "gabor",
+    "Gabor filter in a plane, real and imaginary part (IBSI-2)",
+    _PARAMETERS,
+    make_gabor,
+    2,
+    2,
+    required=("sigma", "wavelength"),
+)
