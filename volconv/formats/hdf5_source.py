@@ -1,0 +1,200 @@
+"""Reads a volume from an HDF5 dataset in windows of bounded memory; everything unsafe is settled by `hdf5_guard`."""
+
+from __future__ import annotations
+
+import hashlib
+from math import ceil, prod
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FormatError
+from ..geometry import Floats3, Geometry
+from ..region import Region
+from ..volume import VolumeInfo
+from .hdf5_axes import SPATIAL, FileAxes, affine_from_spacing, make_axes, read_affine, read_letters, to_dhw
+from .hdf5_guard import check_dataset, hdf5_errors, open_hdf5, resolve
+from .hdf5_pieces import CACHE_SLOTS, PIECE_BYTES, cache_plan, split_pieces
+from .hdf5_tree import check_numbers, find_volume, listing, walk
+from .input_file import InputFile
+
+
+class Hdf5Source:
+    """A dataset of an HDF5 file as a `Source`.
+
+    Parameters
+    ----------
+    path : Path
+    dataset : str, optional
+        Its name inside the file; by default the only one that is volume-like: numbers, 3 to 5 dimensions.
+    order : str
+        ``kji`` (D = z, H = y, W = x) or ``ijk`` (D = x, H = y, W = z).
+    axes : str, optional
+        A letter a dimension, of ``t c z y x``, for files that do not say by an attribute `axes` or `axistags`.
+    spacing_mm : tuple of float, optional
+        D, H, W, for files without an attribute `affine`.
+    channels : int or None
+        Channels the spec wants: decides whether an axis t is a batch (1) or channels (None: of any number).
+
+    Raises
+    ------
+    MissingFileError
+        There is no such readable file.
+    FormatError
+        The file is damaged, leads into other files, or holds no such volume.
+    UsageError
+        `axes` does not fit.
+    """
+
+    spool_bytes = 0
+
+    def __init__(
+        self,
+        path: Path,
+        dataset: str | None = None,
+        *,
+        order: str = "kji",
+        axes: str | None = None,
+        spacing_mm: Floats3 | None = None,
+        channels: int | None = 1,
+    ) -> None:
+        self.path: Path | None = path
+        self.warnings: list[str] = []
+        self._shown = str(path)
+        self._input = InputFile(path)
+        try:
+            self._file = open_hdf5(path)
+        except BaseException:
+            self._input.close()
+            raise
+        try:
+            with hdf5_errors(self._shown, dataset):
+                self._where = dataset or find_volume(self._file, self._shown)
+            with hdf5_errors(self._shown, self._where):
+                self._dataset = self._open_dataset()
+                self._axes = self._settle_axes(order, axes, channels)
+                self.info = self._describe(spacing_mm)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_dataset(self) -> h5py.Dataset:
+        """Return the dataset, checked and opened with a chunk cache of a known size."""
+        found = resolve(self._file, self._where, self._shown)
+        if not isinstance(found, h5py.Dataset):
+            names = [name for name, item in walk(self._file) if isinstance(item, h5py.Dataset)]
+            raise FormatError(
+                f"is a group, expected a dataset{listing('datasets here', names)}",
+                file=self._shown,
+                where=self._where,
+            )
+        check_dataset(self._file, found, self._shown, self._where)
+        check_numbers(found, self._shown, self._where)
+        self._cache_bytes, self._chunk_bytes = cache_plan(self._file, found, self._shown)
+        access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+        access.set_chunk_cache(CACHE_SLOTS, self._cache_bytes, 1.0)
+        return h5py.Dataset(h5py.h5d.open(found.parent.id, found.name.rsplit("/", 1)[-1].encode(), access))
+
+    def _settle_axes(self, order: str, axes: str | None, channels: int | None) -> FileAxes:
+        letters = read_letters(self._dataset, axes, self._shown, self._where, self.warnings)
+        try:
+            return make_axes(letters, self._dataset.shape, order, channels)
+        except FormatError as error:
+            raise FormatError(error.message, file=self._shown, where=self._where) from error
+
+    def _describe(self, spacing_mm: Floats3 | None) -> VolumeInfo:
+        axes, dtype = self._axes, self._dataset.dtype
+        affine = read_affine(self._dataset, self._shown, self._where)
+        if affine is not None:
+            affine = to_dhw(affine, axes.order)
+        elif spacing_mm is not None:
+            affine = affine_from_spacing(spacing_mm, axes.order)
+        chunks = None
+        if self._dataset.chunks is not None:
+            lengths = FileAxes(axes.letters, self._dataset.chunks, axes.order)
+            chunks = lengths.shape
+        return VolumeInfo(
+            shape=axes.shape,
+            channels=axes.length("c"),
+            dtype=np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("="),
+            geometry=Geometry(affine, axes.shape),
+            batch=axes.length("t"),
+            axes=axes.order,
+            chunks=chunks,
+            meta={"hdf5": {"dataset": self._where}},
+        )
+
+    def window_bytes(self, shape: tuple[int, ...]) -> int:
+        """Return the memory `read` takes beside `out` for a window of `shape` (D, H, W)."""
+        itemsize = int(self._dataset.dtype.itemsize)
+        piece = min(prod(shape) * self.info.channels * itemsize, max(PIECE_BYTES, itemsize))
+        # 64-bit integers and booleans pass through a temporary; a compressed chunk is held beside its plain form.
+        return self._cache_bytes + 2 * self._chunk_bytes + piece * (2 if itemsize in (1, 8) else 1)
+
+    def load(self, scratch: Path | None) -> None:  # noqa: ARG002  (windows are read from the file itself)
+        """Count the chunks the file holds; absent ones read as the fill value, which the user should hear."""
+        with hdf5_errors(self._shown, self._where):
+            properties = self._dataset.id.get_create_plist()
+            if properties.get_layout() == h5py.h5d.CHUNKED:
+                present = self._dataset.id.get_num_chunks()
+                pairs = zip(self._dataset.shape, self._dataset.chunks, strict=True)
+                total = prod(ceil(length / step) for length, step in pairs)
+                if present < total:
+                    self.warnings.append(
+                        f"{total - present} of {total} chunks of {self._where} were never written "
+                        f"and read as {self._dataset.fillvalue}"
+                    )
+            elif properties.get_layout() == h5py.h5d.CONTIGUOUS and self._dataset.id.get_offset() is None:
+                self.warnings.append(f"{self._where} was never written and reads as {self._dataset.fillvalue}")
+
+    def read(self, region: Region, out: NDArray[Any], batch: int = 0) -> None:
+        """Read `region` (D, H, W) of all channels of volume `batch` into `out` (C, d, h, w)."""
+        axes = self._axes
+        spatial = SPATIAL[axes.order]
+        low = {"c": 0, "t": batch, "1": 0} | dict(zip(spatial, region.start, strict=True))
+        high = {"c": axes.length("c"), "t": batch + 1, "1": 1} | dict(zip(spatial, region.stop, strict=True))
+        wanted = Region(tuple(low[a] for a in axes.letters), tuple(high[a] for a in axes.letters))
+        for piece in split_pieces(wanted, self._dataset.chunks, self._dataset.dtype.itemsize):
+            start = dict(zip(axes.letters, piece.start, strict=True))
+            view = axes.to_inner(self._read_piece(piece))
+            begin = [start.get(a, 0) - low.get(a, 0) for a in "c" + spatial]
+            part = out[tuple(slice(b, b + n) for b, n in zip(begin, view.shape, strict=True))]
+            _convert(view, part)
+
+    def _read_piece(self, piece: Region) -> NDArray[Any]:
+        raw = np.empty(piece.shape, self._dataset.dtype)
+        try:
+            self._dataset.read_direct(raw, piece.slices())
+        except (OSError, RuntimeError, ValueError, TypeError) as error:
+            box = ", ".join(f"{a}:{b}" for a, b in zip(piece.start, piece.stop, strict=True))
+            with hdf5_errors(self._shown, f"{self._where}[{box}]"):
+                raise error
+        return raw
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the whole file as lower-case hex."""
+        digest = hashlib.sha256()
+        self._input.update_digest(digest)
+        return digest.hexdigest()
+
+    def check_unchanged(self) -> None:
+        """Raise `RunError` if the file is not the one that was opened (size, mtime, inode)."""
+        self._input.check_unchanged()
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        self._file.close()
+        self._input.close()
+
+
+def _convert(raw: NDArray[Any], out: NDArray[Any]) -> None:
+    """Copy `raw` into `out`: bit for bit where the types agree, else through float64, rounded once."""
+    if raw.dtype.kind == "b":
+        raw = (raw != 0).view(np.uint8)
+    elif raw.dtype.kind in "iu" and raw.dtype.itemsize == 8 and out.dtype.kind == "f":
+        raw = raw.astype(np.float64)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        np.copyto(out, raw, casting="same_kind")
