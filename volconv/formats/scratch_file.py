@@ -1,0 +1,81 @@
+"""A nameless file for what is too large for memory: mode 0600, gone when it is closed or the process dies."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from pathlib import Path
+
+from ..errors import BudgetError, RunError
+from .atomic import reserve, write_all
+
+
+class ScratchFile:
+    """Bytes in the scratch folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Made (mode 0700) where it does not exist, and then removed with the file.
+    size : int
+        Bytes to reserve.
+    name : str
+        Of the volume, for messages.
+
+    Raises
+    ------
+    BudgetError
+        If the folder's disk has less than `size` bytes left.
+    RunError
+        If the file cannot be made.
+    """
+
+    def __init__(self, folder: Path, size: int, name: str) -> None:
+        self.fd = -1
+        self.name = name
+        self._made: Path | None = None
+        try:
+            if not folder.is_dir():
+                folder.mkdir(mode=0o700, exist_ok=True)
+                self._made = folder
+            path = folder / f"{secrets.token_hex(8)}.scratch"
+            self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            path.unlink()
+        except OSError as error:
+            self.close()
+            if error.errno == errno.ENOSPC:
+                raise BudgetError(f"no room in the scratch folder {folder}", file=name) from error
+            raise RunError(f"cannot write into the scratch folder {folder}: {error.strerror}", file=name) from error
+        try:
+            reserve(self.fd, size, name)
+        except BaseException:
+            self.close()
+            raise
+
+    def write(self, offset: int, data: memoryview | bytes) -> None:
+        """Write `data` at `offset`."""
+        write_all(self.fd, data, offset, self.name)
+
+    def read_into(self, offset: int, out: memoryview) -> None:
+        """Fill `out` (bytes) from `offset`."""
+        while len(out):
+            try:
+                count = os.preadv(self.fd, [out], offset)
+            except OSError as error:
+                raise RunError(f"cannot read the scratch file: {error.strerror}", file=self.name) from error
+            if count == 0:
+                raise RunError(f"the scratch file ends at byte {offset}", file=self.name)
+            out = out[count:]
+            offset += count
+
+    def close(self) -> None:
+        """Give the space back; safe to call twice."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+        made, self._made = self._made, None
+        if made is not None:
+            with contextlib.suppress(OSError):
+                made.rmdir()
