@@ -39,7 +39,7 @@ class Length:
     unit: str
 
     def __str__(self) -> str:
-        return f"{self.value:g}{self.unit}"
+        return f"{self.value!r}".removesuffix(".0") + self.unit
 
 
 def parse_length(text: str) -> Length | None:
