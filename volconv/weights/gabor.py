@@ -57,10 +57,7 @@ def make_gabor(request: Request) -> Filters:
 
 def _read_radii(request: Request, plane: tuple[int, int], sigma: tuple[float, ...], gamma: float) -> tuple[int, int]:
     sizes = request.kernel_size()
-    if sizes is None:
-        radii = request.radii(sigma, min(1.0, gamma))
-    else:
-        radii = tuple(k // 2 for k in sizes)
+    radii = request.radii(sigma, min(1.0, gamma)) if sizes is None else tuple(k // 2 for k in sizes)
     out = (radii[plane[0]], radii[plane[1]])
     request.check_taps("sigma" if sizes is None else "kernel_size", 2, tuple(2 * r + 1 for r in out))
     return out
