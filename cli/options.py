@@ -119,7 +119,7 @@ SET = click.option(
     help="Set a parameter of the spec; VALUE as in YAML, lengths with a unit: sigma=2mm. Repeatable.",
 )  # fmt: skip
 WEIGHTS = click.option("-w", "--weights", metavar="FILE", help="Weights file, in place of the one the spec names.")
-AXES = click.option("--axes", metavar="AXES", help="Axes of an HDF5 dataset that does not say: zyx, czyx, zyxc, ...")
+AXES = click.option("--axes", metavar="AXES", help="Axes of an HDF5 dataset that does not say, such as zyx or zyxc.")
 SPACING = click.option(
     "--spacing", type=Triple(whole=False), help="Millimetres between voxels, for inputs that do not say."
 )
@@ -146,7 +146,7 @@ RESOURCES = (
     click.option(
         "--memory", type=Size(), help="Memory budget: 2GB, 512MiB. Default: half of what this process may use."
     ),
-    click.option("--scratch", metavar="DIR", help="Scratch folder. Default: OUTPUT.volconv/"),
+    click.option("--scratch", metavar="DIR", help="Scratch folder. Default: OUTPUT.volconv/."),
     click.option("--tile", type=Triple(whole=True), metavar="D,H,W|whole", help="Output size of a tile."),
     click.option(
         "--threads", type=click.IntRange(min=1), metavar="N", help="Threads. Default: CPUs this process may use."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from volconv.tables import size_text
+from .tables import size_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -40,6 +40,8 @@ class Progress:
                 self.bar.advance(self.task, voxels)
             case events.Phase(name=name):
                 self._phase(name)
+            case events.Warned(message=message):
+                self.console.note(f"note: {message}")
             case events.Finished(outputs=outputs, seconds=seconds):
                 self._finished(outputs, seconds)
 

@@ -18,7 +18,7 @@ LAYERS = {
 }
 # The command line speaks to the API alone; what is named here carries no work. Kernels stay unseen below the engine,
 # all but their catalogue, so that planning never loads numba.
-CLI_MAY = {"api", "errors", "settings", "tables", "_version", "run.events"}
+CLI_MAY = {"api", "errors", "settings", "_version", "run.events"}
 CATALOG_ONLY = {"ops", "plan", "graph"}
 HOMES = {
     "numba": {"kernels"},
@@ -98,7 +98,7 @@ def test_libraries_stay_at_home():
 
 def test_start_up_needs_no_numpy():
     files = [path for path in SOURCES if folder_of(path) == "cli"]
-    files += [ROOT / "volconv" / name for name in ("__init__.py", "errors.py", "settings.py", "tables.py", "values.py")]
+    files += [ROOT / "volconv" / name for name in ("__init__.py", "errors.py", "settings.py", "values.py")]
     wrong = [str(path) for path in files if any(name.startswith("numpy") for _, name in imported(path))]
     assert not wrong
 

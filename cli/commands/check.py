@@ -6,10 +6,9 @@ from typing import Any
 
 import click
 
-from volconv.tables import report
-
 from ..console import Console
 from ..options import SET, WEIGHTS, json_option, read_settings
+from ..tables import report
 
 EPILOG = """\b
 Examples:

@@ -6,8 +6,6 @@ from typing import Any
 
 import click
 
-from volconv.tables import plan_text
-
 from ..console import Console
 from ..options import json_option, pipeline_options, read_settings
 
@@ -35,4 +33,4 @@ def show_plan(console: Console, as_json: bool, arguments: dict[str, Any]) -> Non
     if as_json:
         console.print_json(result.to_json())
     else:
-        console.out(plan_text(result.to_json()))
+        console.out(str(result))

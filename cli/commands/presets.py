@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import click
 
-from volconv.tables import columns
-
 from ..console import Console
 from ..options import FORCE, json_option
+from ..tables import columns
 
 EPILOG = """\b
 Examples:

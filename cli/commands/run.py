@@ -36,5 +36,7 @@ def command(console: Console, /, dry_run: bool, as_json: bool, **arguments: Any)
 
     with console.progress() as listener:
         summary = run(on_event=listener, **read_settings(arguments))
+    if summary.get("skipped"):
+        console.note(f"{arguments['output']} is up to date, nothing was done")
     if as_json:
         console.print_json(summary)

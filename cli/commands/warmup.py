@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import click
 
-from volconv.tables import report
-
 from ..console import Console
 from ..options import json_option
+from ..tables import report
 
 
 @click.command(short_help="Compile the kernels ahead of time.")

@@ -17,8 +17,8 @@ from .presets import write_whole
 from .run import run
 
 SCAN = "t1_2mm.nii.gz"
-PRESET = "log"
-SETTINGS = {"sigma": "3mm"}
+PRESET = "edges"
+SETTINGS = {"sigma": "2mm"}
 OUTPUT = f"{PRESET}.nii.gz"
 _SHADES = " .:-=+*#%@"
 _WIDTH, _HEIGHT = 44, 26
@@ -70,7 +70,8 @@ def middle_slice(path: Path) -> NDArray[np.float32]:
         source.read(Region((d // 2, 0, 0), (d // 2 + 1, h, w)), out)
     finally:
         source.close()
-    return out[0, 0]
+    slice_hw: NDArray[np.float32] = out[0, 0]
+    return slice_hw
 
 
 def picture(values: NDArray[np.float32], width: int = _WIDTH, height: int = _HEIGHT) -> Sequence[str]:

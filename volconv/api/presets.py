@@ -18,7 +18,7 @@ def list_presets() -> list[dict[str, Any]]:
             "description": description,
             "parameters": [
                 {"name": entry.name, "default": str(entry.default), "unit": entry.unit, "help": entry.help}
-                for entry in parameters
+                for entry in parameters.values()
             ],
         }
         for name, description, parameters in describe_presets()

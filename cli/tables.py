@@ -1,4 +1,4 @@
-"""Plain text for people: aligned columns, sizes, a plan's table, and any report as indented lines.
+"""Plain text for people: aligned columns, sizes, and any report as indented lines.
 
 Knows nothing of terminals: what it returns looks the same in a log.
 """
@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .errors import show
+from volconv.errors import show
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
-_LETTERS = ("", "k", "M", "G", "T", "P")
 
 
 def size_text(count: float) -> str:
@@ -53,65 +52,6 @@ def columns(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
         ).rstrip()
         for line in lines
     )
-
-
-def count_text(count: float) -> str:
-    """Return a large number with three digits and a letter: ``12.3 G``."""
-    letter = 0
-    while abs(count) >= 999.5 and letter < len(_LETTERS) - 1:
-        count /= 1000
-        letter += 1
-    return f"{count:.3g} {_LETTERS[letter]}".rstrip()
-
-
-def seconds_text(seconds: float) -> str:
-    """Return a time as people read it: ``0.4 s``, ``12 min``, ``3.1 h``."""
-    if seconds < 99.5:
-        return f"{seconds:.2g} s"
-    return f"{seconds / 60:.3g} min" if seconds < 5970 else f"{seconds / 3600:.3g} h"
-
-
-def plan_text(plan: Mapping[str, Any]) -> str:
-    """Return the table of a plan: a row a stage, then tiles, memory, scratch, time and outputs.
-
-    Parameters
-    ----------
-    plan : mapping
-        What ``Plan.to_json()`` gives.
-    """
-    header = ("stage", "op", "channels", "shape", "parameters", "multiply-adds", "halo", "kernel")
-    rows = [
-        [
-            stage["name"],
-            stage["op"],
-            stage["channels"],
-            stage["shape"],
-            stage["parameters"],
-            count_text(stage["macs"]),
-            stage["halo"],
-            stage["kernel"],
-        ]
-        for stage in plan["stages"]
-    ]
-    tiles = plan["tiles"]
-    word = "tile" if tiles["count"] == 1 else "tiles"
-    lines = [
-        columns(rows, header),
-        "",
-        f"tiles        {tiles['count']} {word} of {value_text(tiles['shape'])}, a grid of {value_text(tiles['grid'])}",
-        f"peak memory  {size_text(plan['peak_bytes'])}",
-        f"scratch      {size_text(plan['scratch_bytes'])}",
-        f"time         about {seconds_text(plan['seconds'])}",
-    ]
-    if plan.get("outputs"):
-        lines.append(f"outputs      {value_text(_names(plan['outputs']))}")
-    return "\n".join(lines)
-
-
-def _names(outputs: Any) -> list[Any]:
-    if isinstance(outputs, Mapping):
-        return list(outputs)
-    return [entry.get("path") or entry.get("name") if isinstance(entry, Mapping) else entry for entry in outputs]
 
 
 def report(document: Mapping[str, Any], indent: int = 0) -> str:

@@ -1,0 +1,53 @@
+"""Pages that follow from the code are up to date, and the README tells the truth about the command line."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from volconv.cli.main import COMMANDS
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def docs():
+    found = importlib.util.spec_from_file_location("make_docs", ROOT / "docs" / "make_docs.py")
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["cli.md", "presets.md"])
+def test_page_is_what_the_code_says(docs, name):
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == docs.make_pages()[name], "run python docs/make_docs.py"
+
+
+def test_every_command_and_option_has_help(docs):
+    for name, command in docs.commands(docs.cli):
+        assert command.help, name
+        for param in command.params:
+            if param.param_type_name == "option":
+                assert param.help, f"{name} {param.opts}"
+                assert param.help.endswith("."), f"{name} {param.opts}"
+
+
+def test_readme_names_every_command():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert not {name for name in COMMANDS if f"`{name}" not in readme and f"volconv {name}" not in readme}
+
+
+def test_commands_in_the_pages_parse(docs):
+    known = dict(docs.commands(docs.cli))
+    for page in ("README.md", "CONTRIBUTING.md", "docs/cli.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        blocks = re.findall(r"```\w*\n(.*?)```", text, re.DOTALL)
+        for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
+            words = shlex.split(line.lstrip("$ "), comments=True) if line.lstrip("$ ").startswith("volconv ") else []
+            words = words[: next((i for i, word in enumerate(words) if word in (">", "|", "&&")), len(words))]
+            if len(words) > 1 and words[1] in known:
+                options = {option for param in known[words[1]].params for option in param.opts}
+                used = {word.split("=")[0] for word in words if re.match(r"--?[a-zA-Z]", word)}
+                assert used <= options | {"--help"}, line
