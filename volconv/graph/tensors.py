@@ -38,16 +38,17 @@ class TensorLoader:
     dialect: Dialect
     weights: Path | None = None
     stores: dict[Path, WeightsStore] = field(default_factory=dict)
+    used: set[tuple[Path, str]] = field(default_factory=set)
 
     def load(
         self, source: TensorSource, stage: Stage, reader: OpReader, channels: int, spacing: Floats3 | None
     ) -> Array:
         """Return the tensor of `source` as stored: of a file, of the spec, or a generated bank of filters."""
         if isinstance(source, KeySource):
-            return get_tensor(self._top_level(source, stage), source.key)
+            return self._tensor(self._top_level(source, stage), source.key, stage)
         if isinstance(source, FileSource):
             store = self._open(resolve_inside(self.spec.folder, source.file, source.place))
-            return get_tensor(store, source.key or only_key(store))
+            return self._tensor(store, only_key(store) if source.key is None else source.key, stage)
         if isinstance(source, InlineSource):
             return make_inline(source.values, source.place)
         if isinstance(source, GeneratorSource):
@@ -56,8 +57,7 @@ class TensorLoader:
 
     def initialise(self, source: InitSource, op: Op, name: str, shape: tuple[int, ...]) -> Array:
         """Return random numbers from the dialect's distribution; weight and bias draw from different streams."""
-        bound = 1.0 / sqrt(max(1, self.dialect.fan(op)))
-        return make_uniform(shape, bound, seed=(source.seed, 0 if name == "weight" else 1))
+        return make_initial(self.dialect, op, name, shape, source.seed)
 
     def close(self) -> None:
         """Close every file."""
@@ -87,9 +87,17 @@ class TensorLoader:
             )  # fmt: skip
         return self._open(resolve_inside(self.spec.folder, named.file, named.place), prefix)
 
+    def unused(self) -> dict[Path, list[str]]:
+        """Return the names in each file that no stage has read."""
+        return {path: [name for name in store if (path, name) not in self.used] for path, store in self.stores.items()}
+
+    def _tensor(self, store: WeightsStore, key: str, stage: Stage) -> Array:
+        self.used.add((store.path, key))
+        return get_tensor(store, key, dtype=self.spec.dtype, used_for=f"stage {stage.name!r} ({stage.op})")
+
     def _open(self, path: Path, prefix: str = "") -> WeightsStore:
         if path not in self.stores:
-            self.stores[path] = open_weights(path, prefix=prefix)
+            self.stores[path] = open_weights(path, prefix=prefix, named_in_spec=path != self.weights)
         return self.stores[path]
 
     def _generate(
@@ -105,6 +113,11 @@ class TensorLoader:
             return np.broadcast_to(filters, (channels, *filters.shape)).copy()
         bank = np.broadcast_to(filters[:, None], (channels, filters.shape[0], 1, *filters.shape[1:]))
         return bank.reshape(channels * filters.shape[0], 1, *filters.shape[1:])
+
+
+def make_initial(dialect: Dialect, op: Op, name: str, shape: tuple[int, ...], seed: int) -> Array:
+    """Return random numbers for tensor `name` of `op`: uniform in ±1/sqrt(fan), each tensor from its own stream."""
+    return make_uniform(shape, 1.0 / sqrt(max(1, dialect.fan(op))), seed=(seed, 0 if name == "weight" else 1))
 
 
 def only_key(store: WeightsStore) -> str:

@@ -1,0 +1,69 @@
+"""Validates a spec and its weights without a volume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..graph.build import build_graph, make_loader
+from ..ops.base import Wire
+from ..ops.registry import get_dialect
+from ..spec.schema import make_schema
+from ..weights.generators import generator_schemas
+from .job import read_spec
+from .provenance import plain
+
+_EDGE = 4096
+"""Edge of the cube of 1 mm voxels a spec is checked on: large enough for any kernel that fits a real scan."""
+
+
+def check(spec: Any, *, weights: str | Path | None = None, settings: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Check `spec` and its weights: form, parameters, wiring, channels, shapes of tensors.
+
+    What depends on the scan (whether a kernel fits, what a millimetre is in voxels) is `plan`'s to say.
+
+    Returns
+    -------
+    dict
+        ``name``, ``stages`` (name, op, channels, parameters, tensors), ``outputs``, ``parameters``, ``weights``.
+
+    Raises
+    ------
+    VolconvError
+        For the first fault, with its place.
+    """
+    parsed = read_spec(spec, settings or {})
+    loader = make_loader(parsed, None if weights is None else Path(weights))
+    wire = Wire((_EDGE, _EDGE, _EDGE), parsed.input.channels, parsed.dtype, spacing_mm=(1.0, 1.0, 1.0))
+    try:
+        graph = build_graph(parsed, wire, loader)
+        unused = loader.unused()
+    finally:
+        loader.close()
+    return {
+        "name": parsed.name,
+        "description": parsed.description,
+        "dialect": parsed.dialect,
+        "dtype": parsed.dtype,
+        "input": {"channels": parsed.input.channels, "axes": parsed.input.axes},
+        "parameters": {name: plain(value) for name, value in parsed.settings.items()},
+        "stages": [
+            {
+                "name": node.name,
+                "op": node.op_name,
+                "inputs": list(node.inputs),
+                "channels": node.wire.channels,
+                "parameters": {key: plain(value) for key, value in node.op.describe().items()},
+                "tensors": {name: list(tensor.shape) for name, tensor in node.tensors.items()},
+            }
+            for node in graph.nodes
+        ],
+        "outputs": list(graph.outputs),
+        "weights": [{"name": str(path), "unused": names} for path, names in unused.items()],
+    }
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of the spec's format, with the operators of the torch dialect."""
+    readers = get_dialect("torch").readers
+    return make_schema({name: reader.parameters for name, reader in readers.items()}, generator_schemas())

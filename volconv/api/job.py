@@ -1,0 +1,288 @@
+"""Puts a run together, up to the point where voxels are read: everything that can fail early fails here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import MissingFileError, UsageError
+from ..formats.base import Sink, Source
+from ..formats.names import parse_volume_name
+from ..formats.open import open_sink, open_source
+from ..formats.stacked import StackedSource
+from ..geometry import Triple
+from ..graph.build import build_graph, make_loader
+from ..graph.model import Graph
+from ..graph.passes import optimise
+from ..graph.tensors import TensorLoader
+from ..ops.base import Wire
+from ..plan.cost import Traffic
+from ..plan.make import make_plan
+from ..plan.model import Plan
+from ..settings import memory_budget, thread_count
+from ..spec.load import load_spec, load_spec_mapping
+from ..spec.model import Spec
+from ..volume import OutputInfo
+from .options import Options
+from .provenance import format_record, make_record
+from .targets import Target, check_side_file, check_targets, list_targets
+
+_HOLD_SHARE = 4
+"""A compressed input is held in memory up to this fraction of the budget, else spooled to the scratch folder."""
+
+
+@dataclass
+class Job:
+    """A run that is ready to be planned.
+
+    Attributes
+    ----------
+    spec, options, source, graph, loader
+        What to do, on what, with what.
+    inputs : list of Path
+        Every volume file that is read.
+    targets : list of Target
+        Every output.
+    budget, threads : int
+    sinks : dict
+        Stage to the sinks that take its result, in the order of `targets`.
+    """
+
+    spec: Spec
+    options: Options
+    source: Source
+    graph: Graph
+    loader: TensorLoader
+    inputs: list[Path]
+    targets: list[Target]
+    budget: int
+    threads: int
+    sinks: dict[str, list[Sink]] = field(default_factory=dict)
+    scratch: Path = Path()
+    digests: list[dict[str, str]] | None = None
+
+    @property
+    def holds_input(self) -> bool:
+        """Whether a compressed input is decompressed into memory."""
+        return self.source.spool_bytes * _HOLD_SHARE <= self.budget
+
+    @property
+    def files_read(self) -> list[Path]:
+        """Every file the run reads: volumes, spec, weights."""
+        spec = [Path(self.spec.source)] if self.spec.folder is not None else []
+        return [*self.inputs, *spec, *self.loader.stores]
+
+    def all_sinks(self) -> list[Sink]:
+        """Return every sink."""
+        return [sink for sinks in self.sinks.values() for sink in sinks]
+
+    def close(self) -> None:
+        """Let go of every file that is read."""
+        self.source.close()
+        self.loader.close()
+
+
+def read_spec(spec: Any, settings: Mapping[str, Any]) -> Spec:
+    """Return `spec` if it is one, else load it: a path, a preset's name, or a mapping of the same structure."""
+    if isinstance(spec, Spec):
+        return spec
+    if isinstance(spec, Mapping):
+        return load_spec_mapping(spec, dict(settings))
+    return load_spec(spec, dict(settings))
+
+
+def open_job(spec: Any, inputs: Any, output: str | Path | None, options: Options) -> Job:
+    """Return the job of running `spec` on `inputs`.
+
+    Parameters
+    ----------
+    spec : str, path, mapping or Spec
+    inputs : str, path, or sequence of them
+        Several are the channels, in order.
+    output : str, path or None
+        None for planning alone.
+    options : Options
+
+    Raises
+    ------
+    VolconvError
+        For everything that can be known from the command, the spec, the weights and the headers.
+    """
+    names = _list_names(inputs)
+    budget, threads = memory_budget(_as_text(options.memory)), thread_count(options.threads)
+    parsed = read_spec(spec, options.settings)
+    targets = [] if output is None else list_targets(parsed, str(output), options.save)
+    volumes = [parse_volume_name(name).path for name in names]
+    if not options.skip_existing:
+        _check_outputs(parsed, targets, volumes, options)
+    source = _open_inputs(names, parsed, options)
+    try:
+        job = _wire_job(parsed, options, source, volumes, targets, budget, threads)
+        if not options.skip_existing:
+            check_targets(targets, job.files_read, options.force)
+        return job
+    except BaseException:
+        source.close()
+        raise
+
+
+def _as_text(memory: str | int | None) -> str | None:
+    return None if memory is None else str(memory)
+
+
+def _list_names(inputs: Any) -> list[str]:
+    names = [str(inputs)] if isinstance(inputs, str | Path) else [str(name) for name in inputs]
+    if not names:
+        raise UsageError("found no input, expected at least one volume")
+    return names
+
+
+def _check_outputs(spec: Spec, targets: Sequence[Target], volumes: Sequence[Path], options: Options) -> None:
+    for path in (options.weights, *volumes):
+        if path is not None and not path.exists():
+            raise MissingFileError("no such file", file=str(path))
+    sources = [*volumes, *([options.weights] if options.weights else []), *([Path(spec.source)] if spec.folder else [])]
+    check_targets(targets, sources, options.force)
+    if options.depfile is not None:
+        check_side_file(options.depfile, sources, targets)
+
+
+def _open_inputs(names: Sequence[str], spec: Spec, options: Options) -> Source:
+    sources: list[Source] = []
+    try:
+        for name in names:
+            sources.append(
+                open_source(
+                    name,
+                    order=spec.input.axes,
+                    axes=options.axes,
+                    spacing_mm=options.spacing,
+                    channels=spec.input.channels if len(names) == 1 else 1,
+                )
+            )
+        return sources[0] if len(sources) == 1 else StackedSource(sources)
+    except BaseException:
+        for source in sources:
+            source.close()
+        raise
+
+
+def _wire_job(
+    spec: Spec,
+    options: Options,
+    source: Source,
+    volumes: list[Path],
+    targets: list[Target],
+    budget: int,
+    threads: int,
+) -> Job:
+    info = source.info
+    wire = Wire(info.shape, info.channels, spec.dtype, spacing_mm=info.geometry.spacing_mm)
+    loader = make_loader(spec, options.weights)
+    try:
+        graph = optimise(build_graph(spec, wire, loader, tuple(options.save)), options.algorithm)
+    except BaseException:
+        loader.close()
+        raise
+    return Job(spec, options, source, graph, loader, volumes, targets, budget, threads)
+
+
+def open_sinks(job: Job, records: bool) -> None:
+    """Open a sink for every target of `job`; with `records` false the files' records are left out (for planning)."""
+    job.scratch = _scratch_folder(job)
+    grouped = [target for target in job.targets if target.dataset is not None]
+
+    def info_of(target: Target) -> OutputInfo:
+        wire = job.graph.wire(target.stage)
+        text = format_record(expected_record(job, target)) if records else ""
+        dtype = np.dtype(job.options.dtype or "float32")
+        return OutputInfo(
+            wire.shape, wire.channels, dtype, job.source.info, wire.voxel_map, job.source.info.batch, False, text
+        )
+
+    if grouped:
+        from ..formats.hdf5_sink import open_hdf5_sinks
+
+        path = parse_volume_name(grouped[0].name).path
+        infos = {str(target.dataset): info_of(target) for target in grouped}
+        opened = open_hdf5_sinks(path, infos, force=job.options.force)
+        for target in grouped:
+            job.sinks.setdefault(target.stage, []).append(opened[str(target.dataset)])
+    for target in job.targets:
+        if target.dataset is not None:
+            continue
+        sink = open_sink(
+            target.name,
+            info_of(target),
+            scratch=job.scratch,
+            force=job.options.force,
+            channels=job.options.channels,
+            threads=job.threads,
+        )
+        job.sinks.setdefault(target.stage, []).append(sink)
+
+
+def _scratch_folder(job: Job) -> Path:
+    if job.options.scratch is not None:
+        return job.options.scratch
+    if not job.targets:
+        return Path()
+    path = parse_volume_name(job.targets[0].name).path
+    return path.with_name(path.name + ".volconv")
+
+
+def expected_record(job: Job, target: Target) -> dict[str, Any]:
+    """Return the record `target` is to carry; outputs that share a file share it."""
+    if job.digests is None:
+        sources = getattr(job.source, "sources", [job.source])
+        job.digests = [{"name": path.name, "sha256": s.digest()} for path, s in zip(job.inputs, sources, strict=True)]
+    together = [other.stage for other in job.targets if other.dataset is not None]
+    stages = target.stage if target.dataset is None else together
+    return make_record(job.spec, job.options, stages, job.digests, job.loader.digests())
+
+
+def plan_job(job: Job) -> Plan:
+    """Return the plan of `job`, its sinks' needs counted.
+
+    Raises
+    ------
+    BudgetError
+        If nothing fits the memory budget.
+    """
+    options, source = job.options, job.source
+    resident = source.spool_bytes if job.holds_input else 0
+    spooled = 0 if job.holds_input else source.spool_bytes
+
+    def write_bytes(stage: str) -> Any:
+        return lambda shape: max(sink.window_bytes(shape) for sink in job.sinks[stage])
+
+    traffic = Traffic(
+        resident,
+        source.window_bytes,
+        {stage: write_bytes(stage) for stage in job.sinks},
+        spooled + sum(sink.scratch_bytes for sink in job.all_sinks()),
+    )
+    names = ", ".join(path.name for path in job.inputs)
+    return make_plan(
+        job.graph,
+        budget=job.budget,
+        traffic=traffic,
+        threads=job.threads,
+        tile=_tile_shape(options, job.graph),
+        batch=source.info.batch,
+        description=f"{job.spec.name} on {names}",
+    )
+
+
+def _tile_shape(options: Options, graph: Graph) -> Triple | None:
+    if options.tile is None:
+        return None
+    shape = graph.wire(graph.outputs[0]).shape
+    if isinstance(options.tile, str):
+        return shape
+    d, h, w = (min(t, s) for t, s in zip(options.tile, shape, strict=True))
+    return (d, h, w)

@@ -1,0 +1,113 @@
+"""The options of `run` and `plan`, checked: one record instead of twenty arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from ..geometry import Floats3, Triple
+from ..graph.passes import ALGORITHMS
+from ..values import describe, nearest
+
+OUTPUT_DTYPES = (
+    *(f"{sign}int{bits}" for bits in (8, 16, 32, 64) for sign in ("u", "")),
+    "float16",
+    "float32",
+    "float64",
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run may be told; names are those of the command line's long options.
+
+    Attributes
+    ----------
+    weights, scratch, depfile : path or None
+    settings : mapping
+        Parameter values of the spec (``--set``).
+    axes : str or None
+        Axes letters of HDF5 inputs that do not say.
+    spacing : three floats or None
+        D, H, W in mm, for inputs that do not say.
+    memory : str, int or None
+        Budget as text (``2GB``) or bytes; default half of what the process may use.
+    tile : three ints, ``"whole"`` or None
+        Output size of a tile.
+    threads : int or None
+    algorithm : str
+        ``auto`` or ``direct``.
+    dtype : str or None
+        Of the output file.
+    channels : str
+        ``4d``, ``vector`` or ``split``.
+    save : mapping
+        Stage name to a path its result is also written to.
+    """
+
+    weights: Path | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    axes: str | None = None
+    spacing: Floats3 | None = None
+    memory: str | int | None = None
+    scratch: Path | None = None
+    tile: Triple | str | None = None
+    threads: int | None = None
+    algorithm: str = "auto"
+    dtype: str | None = None
+    channels: str = "4d"
+    save: Mapping[str, str] = field(default_factory=dict)
+    force: bool = False
+    skip_existing: bool = False
+    depfile: Path | None = None
+    sidecar: bool = False
+
+
+def make_options(**given: Any) -> Options:
+    """Return the options of keyword arguments.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name, a value that makes no sense, or one that this version does not carry out.
+    """
+    for name in ("mask", "output_type"):
+        if given.pop(name, None) not in (None, "features"):
+            raise UsageError(f"--{name.replace('_', '-')} is not supported by this version")
+    known = [f.name for f in fields(Options)]
+    for name in given:
+        if name not in known:
+            raise UsageError(f"found option {name!r}, expected one of {', '.join(known)}{nearest(name, known)}")
+    values = {name: value for name, value in given.items() if value is not None}
+    for name in ("weights", "scratch", "depfile"):
+        if name in values:
+            values[name] = Path(values[name])
+    _check_choice(values, "algorithm", ALGORITHMS)
+    _check_choice(values, "channels", ("4d", "vector", "split"))
+    _check_choice(values, "dtype", OUTPUT_DTYPES)
+    values["tile"] = _check_three(values.get("tile"), "tile", int, also="whole")
+    values["spacing"] = _check_three(values.get("spacing"), "spacing", float)
+    threads = values.get("threads")
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise UsageError(f"found threads {describe(threads)}, expected a whole number of at least 1")
+    return Options(**values)
+
+
+def _check_choice(values: Mapping[str, Any], name: str, options: tuple[str, ...]) -> None:
+    if name in values and values[name] not in options:
+        raise UsageError(f"found {name} {describe(values[name])}, expected one of {', '.join(options)}")
+
+
+def _check_three(value: Any, name: str, kind: type, also: str | None = None) -> Any:
+    if value is None or value == also:
+        return value
+    try:
+        parts = tuple(kind(part) for part in value)
+    except (TypeError, ValueError):
+        parts = ()
+    if len(parts) != 3 or not all(0 < part < 2**40 for part in parts):
+        raise UsageError(f"found {name} {describe(value)}, expected three positive numbers D,H,W")
+    return parts

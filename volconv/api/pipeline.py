@@ -1,0 +1,143 @@
+"""A spec as a function from array to array."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ShapeError
+from ..formats.in_memory import ArraySink, ArraySource
+from ..geometry import Floats3, Triple
+from ..graph.build import build_graph, make_loader
+from ..graph.model import Graph
+from ..graph.passes import optimise
+from ..ops.base import Wire
+from ..plan.cost import Traffic
+from ..plan.make import make_plan
+from ..run.events import Event
+from ..settings import memory_budget, thread_count
+from ..spec.model import Spec
+from ..volume import OutputInfo
+from .job import read_spec
+from .options import make_options
+
+
+class Pipeline:
+    """A loaded spec, callable on arrays; made by `load`.
+
+    Attributes
+    ----------
+    spec : Spec
+    """
+
+    def __init__(self, spec: Spec, weights: str | Path | None = None) -> None:
+        self.spec = spec
+        self._weights = None if weights is None else Path(weights)
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {self.spec.name!r}: {' -> '.join(stage.name for stage in self.spec.stages)}>"
+
+    def __call__(
+        self,
+        array: NDArray[Any],
+        *,
+        spacing: Floats3 | None = None,
+        tile: Triple | str | None = None,
+        threads: int | None = None,
+        memory: str | int | None = None,
+        algorithm: str = "auto",
+    ) -> Any:
+        """Return the result for `array`.
+
+        Parameters
+        ----------
+        array : (C, D, H, W) or (N, C, D, H, W) array
+            Integers or floats; cast to the spec's dtype.
+        spacing : three floats, optional
+            D, H, W in mm; needed where the spec speaks of millimetres.
+        tile : three ints or ``"whole"``, optional
+        threads : int, optional
+        memory : str or int, optional
+            Budget of the process, arrays in and out not counted.
+        algorithm : str
+
+        Returns
+        -------
+        array, or dict of arrays by stage name where the spec has several outputs
+            (C, d, h, w), or (N, C, d, h, w) as the input is.
+        """
+        options = make_options(tile=tile, threads=threads, memory=memory, algorithm=algorithm, spacing=spacing)
+        array = np.asarray(array)
+        loader = make_loader(self.spec, self._weights)
+        source = ArraySource(array, options.spacing)
+        wire = Wire(source.info.shape, source.info.channels, self.spec.dtype, spacing_mm=options.spacing)
+        try:
+            graph = optimise(build_graph(self.spec, wire, loader), options.algorithm)
+        finally:
+            loader.close()
+        budget = memory_budget(None if memory is None else str(memory))
+        results = run_graph(graph, source, budget, thread_count(threads), options.tile)
+        results = {name: _ranked(result, array.ndim) for name, result in results.items()}
+        return results if len(results) > 1 else next(iter(results.values()))
+
+
+def load(spec: Any, *, weights: str | Path | None = None, **settings: Any) -> Pipeline:
+    """Return the pipeline of `spec`.
+
+    Parameters
+    ----------
+    spec : str, path or mapping
+        A path ending in ``.yaml``, ``.yml`` or ``.json``, the name of a preset, or a mapping of the same structure.
+    weights : str or path, optional
+        Replaces the spec's top-level weights file.
+    **settings
+        Values of the spec's parameters: ``load("gaussian", sigma="2mm")``.
+    """
+    return Pipeline(read_spec(spec, settings), weights)
+
+
+def run_graph(
+    graph: Graph, source: ArraySource, budget: int, threads: int, tile: Triple | str | None = None
+) -> dict[str, NDArray[Any]]:
+    """Return each output of `graph` for the array of `source`, in the compute type."""
+    from ..engine.numba_engine import NumbaEngine
+    from ..run.serial import execute
+
+    shape = graph.wire(graph.outputs[0]).shape
+    if tile is not None:
+        d, h, w = shape if isinstance(tile, str) else (min(t, s) for t, s in zip(tile, shape, strict=True))
+        tile = (d, h, w)
+    plan = make_plan(
+        graph, budget=budget, traffic=Traffic(), threads=threads, tile=tile or None, batch=source.info.batch
+    )
+    dtype = np.dtype(graph.input.dtype)
+    sinks = {}
+    for name in graph.outputs:
+        wire = graph.wire(name)
+        info = OutputInfo(wire.shape, wire.channels, dtype, source.info, wire.voxel_map, source.info.batch)
+        sinks[name] = ArraySink(info)
+    engine = NumbaEngine(threads)
+    engine.prepare(plan)
+    for sink in sinks.values():
+        sink.create()
+    execute(plan, engine, source, {name: [sink] for name, sink in sinks.items()}, ignore)
+    results = {}
+    for name, sink in sinks.items():
+        sink.finish()
+        if sink.array is None:
+            raise ShapeError(f"no result for {name}")
+        results[name] = sink.array
+    return results
+
+
+def ignore(event: Event) -> None:
+    """Take an event and do nothing."""
+    del event
+
+
+def _ranked(result: NDArray[Any], ndim: int) -> NDArray[Any]:
+    return result[None] if ndim == 5 and result.ndim == 4 else result

@@ -1,0 +1,133 @@
+"""The whole run: from names on a command line to outputs that are whole or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event as Flag
+from typing import Any
+
+from ..errors import OutputError, RunError
+from ..plan.model import Plan
+from ..run.events import Compiling, Emit, Event, Finished, Phase, Warned
+from ..run.worker import run_beside
+from .job import Job, open_job, open_sinks, plan_job
+from .options import make_options
+from .pipeline import ignore
+from .skip import is_up_to_date
+from .summary import summarise, write_depfile, write_sidecar
+
+
+def run(
+    spec: Any,
+    inputs: Any,
+    output: str | Path,
+    *,
+    on_event: Callable[[Event], None] | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Run a pipeline over a volume and write the result.
+
+    Parameters
+    ----------
+    spec : str, path or mapping
+        A path ending in ``.yaml``, ``.yml`` or ``.json``, the name of a preset, or a mapping of the same structure.
+    inputs : str, path or sequence of them
+        ``.nii``, ``.nii.gz``, ``.hdr/.img``, ``.h5``, ``scan.h5:/dataset``; several are the channels, in order.
+    output : str or path
+        The format follows the name. Several outputs become ``OUT_<stage>.nii.gz``, or datasets of one HDF5 file.
+    on_event : callable, optional
+        Called with the events of `volconv.run.events`, not always from the calling thread.
+    **options
+        ``weights settings axes spacing memory scratch tile threads algorithm dtype channels save force
+        skip_existing depfile sidecar``: the command line's long options; `settings` is ``--set``.
+
+    Returns
+    -------
+    dict
+        A summary: outputs, seconds, tiles, predicted and real peak memory, warnings, the record.
+
+    Raises
+    ------
+    VolconvError
+        With the exit code of its kind; nothing stands under an output's name then.
+    """
+    started = time.perf_counter()
+    emit: Emit = on_event or ignore
+    checked = make_options(**options)
+    job = open_job(spec, inputs, output, checked)
+    try:
+        if checked.skip_existing and is_up_to_date(job):
+            return {"skipped": True, "outputs": [{"path": t.name, "stage": t.stage} for t in job.targets]}
+        open_sinks(job, records=True)
+        plan = plan_job(job)
+        _work(job, plan, emit)
+        summary = summarise(job, plan, time.perf_counter() - started)
+        _write_side_files(job, plan, summary)
+        emit(Finished(tuple(entry["path"] for entry in summary["outputs"]), summary["seconds"]))
+        return summary
+    finally:
+        job.close()
+
+
+def _work(job: Job, plan: Plan, emit: Emit) -> None:
+    """Compute and commit; whatever goes wrong, nothing half-made stays."""
+    made = _make_scratch(job)
+    sinks = job.all_sinks()
+    try:
+        run_beside(lambda stop: _compute(job, plan, emit, stop))
+        for sink in sinks:
+            sink.finish()
+    except BaseException:
+        for sink in sinks:
+            sink.abort()
+        raise
+    finally:
+        if made:
+            shutil.rmtree(job.scratch, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                job.scratch.rmdir()
+
+
+def _compute(job: Job, plan: Plan, emit: Emit, stop: Flag) -> None:
+    from ..engine.numba_engine import NumbaEngine
+    from ..run.serial import execute
+
+    engine = NumbaEngine(job.threads, lambda count: emit(Compiling(count)))
+    engine.prepare(plan)
+    if job.source.spool_bytes:
+        emit(Phase("decompressing"))
+    job.source.load(None if job.holds_input else job.scratch)
+    for message in job.source.warnings:
+        emit(Warned(message))
+    for sink in job.all_sinks():
+        sink.create()
+    execute(plan, engine, job.source, job.sinks, emit, stop)
+    job.source.check_unchanged()
+
+
+def _make_scratch(job: Job) -> bool:
+    """Make the scratch folder, readable by its owner alone; return whether it was not there before."""
+    try:
+        job.scratch.mkdir(mode=0o700, exist_ok=False)
+    except FileExistsError:
+        if not job.scratch.is_dir():
+            raise OutputError("is no folder; give --scratch DIR", file=str(job.scratch)) from None
+        return False
+    except OSError as error:
+        raise OutputError(f"scratch folder cannot be made: {error.strerror}", file=str(job.scratch)) from error
+    return True
+
+
+def _write_side_files(job: Job, plan: Plan, summary: dict[str, Any]) -> None:
+    try:
+        if job.options.sidecar:
+            write_sidecar(job, plan, summary)
+        if job.options.depfile is not None:
+            write_depfile(job, job.options.depfile)
+    except OSError as error:
+        raise RunError(f"the output is written, but not what belongs beside it: {error.strerror}") from error

@@ -1,0 +1,93 @@
+"""Which files a run writes: names of outputs, checked before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import OutputError, UsageError
+from ..formats.atomic import check_output
+from ..formats.names import HDF5, VolumeName, parse_volume_name
+from ..spec.model import Spec
+from ..values import nearest
+
+
+@dataclass(frozen=True)
+class Target:
+    """One output.
+
+    Attributes
+    ----------
+    stage : str
+        Whose result it holds.
+    name : str
+        As `open_sink` takes it.
+    dataset : str or None
+        Inside an HDF5 file that holds several outputs.
+    """
+
+    stage: str
+    name: str
+    dataset: str | None = None
+
+
+def list_targets(spec: Spec, output: str, save: Mapping[str, str]) -> list[Target]:
+    """Return the outputs of `spec` at `output` and those of ``--save``.
+
+    One output bears the name itself; several are ``OUT_<stage>.nii.gz``, or datasets ``/<stage>`` of one HDF5 file.
+
+    Raises
+    ------
+    UsageError
+        If a name says no format, a stage of ``--save`` does not exist, or two outputs share a name.
+    """
+    volume = parse_volume_name(output)
+    if len(spec.outputs) == 1:
+        targets = [Target(spec.outputs[0], output)]
+    elif volume.format == HDF5:
+        if volume.dataset is not None:
+            raise UsageError(
+                f"a dataset is named for {len(spec.outputs)} outputs, expected the file alone", file=output
+            )
+        targets = [Target(stage, output, f"/{stage}") for stage in spec.outputs]
+    else:
+        targets = [Target(stage, str(_with_stage(volume, stage))) for stage in spec.outputs]
+    known = [stage.name for stage in spec.stages]
+    for stage, path in save.items():
+        if stage not in known:
+            raise UsageError(
+                f"--save: found stage {stage!r}, expected one of {', '.join(known)}{nearest(stage, known)}"
+            )
+        targets.append(Target(stage, path))
+    _refuse_twins(targets)
+    return targets
+
+
+def _with_stage(volume: VolumeName, stage: str) -> Path:
+    return volume.path.with_name(f"{volume.stem}_{stage}{volume.suffix}")
+
+
+def _refuse_twins(targets: Iterable[Target]) -> None:
+    seen: set[tuple[str, str | None]] = set()
+    files: dict[str, str | None] = {}
+    for target in targets:
+        path = str(parse_volume_name(target.name).path.absolute())
+        if (path, target.dataset) in seen or (path in files and (target.dataset is None or files[path] is None)):
+            raise UsageError("two outputs have this name, expected one each", file=target.name)
+        seen.add((path, target.dataset))
+        files[path] = target.dataset
+
+
+def check_targets(targets: Iterable[Target], inputs: Iterable[Path], force: bool) -> None:
+    """Raise `OutputError` for the first output that exists, is an input, or cannot be written."""
+    sources = list(inputs)
+    for path in dict.fromkeys(parse_volume_name(target.name).path for target in targets):
+        check_output(path, sources, force)
+
+
+def check_side_file(path: Path, inputs: Iterable[Path], targets: Iterable[Target]) -> None:
+    """Raise `OutputError` if a depfile or sidecar would replace an input or an output; older ones are replaced."""
+    if path.absolute() in [parse_volume_name(target.name).path.absolute() for target in targets]:
+        raise OutputError("is an output of this run too, expected another name", file=str(path))
+    check_output(path, inputs, force=True)

@@ -1,0 +1,72 @@
+"""One piece of memory for all buffers of all tiles, allotted once: first touches cost more than many convolutions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..geometry import Triple
+from ..plan.model import Buffer, Plan
+from ..region import Region
+
+Steps = tuple[int, int, int, int]
+"""Elements between neighbours along C, D, H, W."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One buffer as it lies for one tile.
+
+    Attributes
+    ----------
+    start : int
+        Element of the arena that holds channel 0 of the first voxel of `box`.
+    steps : tuple of int
+        Elements between neighbours along C, D, H, W.
+    box, inner : Region
+        What is stored, and the part that is computed, read or copied, in voxels of the buffer's wire.
+    channels : int
+        Channels stored.
+    """
+
+    start: int
+    steps: Steps
+    box: Region
+    inner: Region
+    channels: int
+
+    def at(self, voxel: tuple[int, ...]) -> int:
+        """Return the element of channel 0 of `voxel` (D, H, W of the wire, not of the box)."""
+        return self.start + sum((v - b) * s for v, b, s in zip(voxel, self.box.start, self.steps[1:], strict=True))
+
+
+class Arena:
+    """The memory of a plan's buffers."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._buffers: dict[str, Buffer] = {buffer.name: buffer for buffer in plan.buffers}
+        dtype = np.float64 if plan.graph.input.dtype == "float64" else np.float32
+        # np.empty asks for huge pages; pages are touched by the first tile, those no tile needs never are
+        self.flat: NDArray[Any] = np.empty(plan.arena_bytes // np.dtype(dtype).itemsize, dtype)
+
+    def view(self, name: str, cell: Triple) -> View:
+        """Return how buffer `name` lies for the tile at `cell`."""
+        buffer = self._buffers[name]
+        box = self._plan.box(name, cell)
+        _, h, w = box.shape
+        c = buffer.channels
+        steps = (prod(box.shape), h * w, w, 1) if buffer.layout == "first" else (1, h * w * c, w * c, c)
+        return View(self._plan.offsets[name], steps, box, self._plan.inner(name, cell), c)
+
+    def array(self, view: View, region: Region | None = None, channels: int | None = None) -> NDArray[Any]:
+        """Return the values of `region` (default: the whole box) as an array (C, d, h, w) without a copy."""
+        part = view.box if region is None else region
+        shape = (channels or view.channels, *part.shape)
+        start = view.at(part.start) if not part.is_empty else view.start
+        strides = tuple(step * self.flat.itemsize for step in view.steps)
+        return np.ndarray(shape, self.flat.dtype, self.flat, start * self.flat.itemsize, strides)

@@ -1,0 +1,31 @@
+"""What a node does to each value as it is stored, in the form kernels take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..graph.model import Node
+from ..kernels.catalog import Epilogue
+from ..ops.activations import Activation
+from ..ops.affine import Affine
+
+
+def make_epilogue(parts: tuple[Node, ...], channels: int, dtype: Any) -> Epilogue:
+    """Return the epilogue of `parts`: at most one affine, then at most one activation, over `channels`."""
+    scale = shift = slope = None
+    activation, parameters = "identity", ()
+    for part in parts:
+        if isinstance(part.op, Affine):
+            scale, shift = _each(part.op.scale, channels, dtype), _each(part.op.shift, channels, dtype)
+        elif isinstance(part.op, Activation):
+            activation, parameters = part.op.kind, part.op.parameters
+            if part.op.slopes:
+                slope = _each(part.tensors["weight"], channels, dtype)
+    return Epilogue(scale, shift, activation, parameters, slope)
+
+
+def _each(values: Any, channels: int, dtype: Any) -> NDArray[Any]:
+    return np.ascontiguousarray(np.broadcast_to(np.asarray(values, dtype), (channels,)))

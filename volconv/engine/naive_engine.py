@@ -1,0 +1,49 @@
+"""Computes a graph whole, in float64, with the NumPy twins: the oracle for everything the engine does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..graph.model import INPUT, Graph, Node
+from ..kernels import naive
+from ..ops.activations import Activation
+from ..ops.affine import Affine
+from ..ops.conv3d import Conv3d
+from ..ops.conv_transpose3d import ConvTranspose3d
+
+Floats = NDArray[np.float64]
+
+
+def run_naive(graph: Graph, values: NDArray[Any], *, skip_outside: bool = False) -> dict[str, Floats]:
+    """Return each output of `graph` for the whole input `values` (C, D, H, W), as (C, d, h, w) in float64.
+
+    With `skip_outside`, zero padding is left out of the sums instead of multiplied: it matters for infinite weights.
+    """
+    wires: dict[str, Floats] = {INPUT: np.asarray(values, np.float64)}
+    for node in graph.nodes:
+        result = _run(node, wires[node.inputs[0]])
+        for part in node.epilogue:
+            result = _run(part, result)
+        wires[node.name] = result
+    return {name: wires[name] for name in graph.outputs}
+
+
+def _run(node: Node, x: Floats) -> Floats:
+    op = node.op
+    kept = np.float64 if node.wire.dtype == "float64" else np.float32
+    tensors = {name: tensor.astype(kept).astype(np.float64) for name, tensor in node.tensors.items()}
+    if isinstance(op, Conv3d):
+        padded = naive.pad(x, op.pad_low, op.pad_high, op.padding_mode)
+        return naive.conv3d(padded, tensors["weight"], tensors.get("bias"), op.stride, op.dilation, op.groups)
+    if isinstance(op, ConvTranspose3d):
+        return naive.conv_transpose3d(
+            x, tensors["weight"], tensors.get("bias"), op.stride, op.pad_low, op.output_padding, op.dilation, op.groups
+        )
+    if isinstance(op, Activation):
+        return naive.activation(x, op.kind, op.parameters, tensors.get("weight"))
+    if isinstance(op, Affine):
+        return naive.affine(x, np.asarray(op.scale, kept), np.asarray(op.shift, kept))
+    return naive.vector_norm(x) if op.kernel == "vector_norm" else x

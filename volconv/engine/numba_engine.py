@@ -1,0 +1,177 @@
+"""Runs a plan's tiles with the compiled kernels: addresses in, results in the arena. The rules are the plan's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..graph.model import Node
+from ..kernels.conv import BoundConv, bind_conv, kernel_specs
+from ..kernels.copy import copy_specs, run_copy
+from ..kernels.jit import KernelSpec, set_threads
+from ..kernels.norm import norm_specs, run_vector_norm
+from ..kernels.pointwise import bind_pointwise, pointwise_specs
+from ..ops.conv3d import Conv3d
+from ..ops.conv_transpose3d import ConvTranspose3d
+from ..plan.buffers import conv_shape
+from ..plan.model import Plan, Step, Tile
+from .arena import Arena, View
+from .base import Read, Write
+from .borders import fill_borders
+from .compiling import make_ready
+from .epilogue import make_epilogue
+from .phases import Phase, list_phases, phase_outputs, phase_weights, tap_inputs
+
+
+class NumbaEngine:
+    """The engine of ordinary runs.
+
+    Parameters
+    ----------
+    threads : int
+        For kernels.
+    on_compile : callable, optional
+        Called with the number of kernels before they are compiled, if any must be.
+    """
+
+    def __init__(self, threads: int, on_compile: Callable[[int], None] | None = None) -> None:
+        self.threads = set_threads(threads)
+        self._on_compile = on_compile
+        self._bound: dict[str, Any] = {}
+
+    def prepare(self, plan: Plan) -> None:
+        """Bind every node's weights to its kernel, compile what the cache lacks, allot the arena."""
+        self.plan = plan
+        self._nodes = {node.name: node for node in plan.graph.nodes}
+        make_ready(needed_kernels(plan), self._on_compile)
+        for node in plan.graph.nodes:
+            self._bound[node.name] = _bind(node, plan)
+        self._shapes = {buffer.name: plan.graph.wire(buffer.wire) for buffer in plan.buffers}
+        self._modes = {buffer.name: buffer.mode for buffer in plan.buffers}
+        self.arena = Arena(plan)
+
+    def run_tile(self, tile: Tile, read: Read, write: Write) -> None:
+        """Compute `tile`: every step of the plan, in order."""
+        views = {buffer.name: self.arena.view(buffer.name, tile.cell) for buffer in self.plan.buffers}
+        for step in self.plan.steps:
+            if step.kind == "write":
+                region = tile.writes[step.node]
+                if not region.is_empty:
+                    channels = self._nodes[step.node].wire.channels if step.node in self._nodes else None
+                    write(step.node, region, self.arena.array(views[step.sources[0]], region, channels))
+                continue
+            target = views[step.target]
+            if not target.inner.is_empty:
+                self._fill(step, views, target, read)
+            values = self.arena.array(target)
+            fill_borders(values, target.box, target.inner, self._modes[step.target], self._shapes[step.target].shape)
+
+    def _fill(self, step: Step, views: dict[str, View], target: View, read: Read) -> None:
+        """Fill the inner part of `target`."""
+        if step.kind == "read":
+            read(target.inner, self.arena.array(target, target.inner))
+            return
+        source = views[step.sources[0]]
+        if step.kind == "copy":
+            self._run_plain(run_copy, source, target, min(source.channels, target.channels))
+            return
+        node = self._nodes[step.node]
+        bound = self._bound[step.node]
+        if isinstance(node.op, Conv3d):
+            self._run_conv(node.op, bound, source, target)
+        elif isinstance(node.op, ConvTranspose3d):
+            for phase, conv in bound:
+                self._run_phase(node.op, phase, conv, source, target)
+        elif node.op.kernel == "pointwise":
+            self._run_plain(bound.run, source, target, min(source.channels, target.channels))
+        elif node.op.kernel == "vector_norm":
+            self._run_plain(run_vector_norm, source, target, node_inputs(self.plan, node))
+        else:
+            self._run_plain(run_copy, source, target, min(source.channels, target.channels))
+
+    def _run_plain(self, kernel: Callable[..., None], source: View, target: View, channels: int) -> None:
+        """Run a kernel whose output voxel reads the same input voxel."""
+        region, flat = target.inner, self.arena.flat
+        kernel(
+            flat, source.at(region.start), source.steps, flat, target.at(region.start), target.steps,
+            region.shape, channels,
+        )  # fmt: skip
+
+    def _run_conv(self, op: Conv3d, conv: BoundConv, source: View, target: View) -> None:
+        region, flat = target.inner, self.arena.flat
+        first = tuple(o * s - p for o, s, p in zip(region.start, op.stride, op.pad_low, strict=True))
+        offsets = [
+            [t * op.dilation[axis] * source.steps[1 + axis] for t in range(op.kernel_size[axis])] for axis in range(3)
+        ]
+        steps = (source.steps[0], *(s * n for s, n in zip(op.stride, source.steps[1:], strict=True)))
+        conv.run(
+            flat, source.at(first), steps, _outer_sum(offsets), flat, target.at(region.start), target.steps,
+            region.shape,
+        )  # fmt: skip
+
+    def _run_phase(self, op: ConvTranspose3d, phase: Phase, conv: BoundConv, source: View, target: View) -> None:
+        region, flat = target.inner, self.arena.flat
+        first, box, offsets = [], [], []
+        for axis in range(3):
+            start, count = phase_outputs(op, phase, axis, (region.start[axis], region.stop[axis]))
+            first.append(start)
+            box.append(count)
+            origin = source.box.start[axis]
+            step = source.steps[1 + axis]
+            offsets.append([(i - origin) * step for i in tap_inputs(op, phase, axis, start)])
+        if prod(box) == 0:
+            return
+        out_steps = (target.steps[0], *(s * n for s, n in zip(op.stride, target.steps[1:], strict=True)))
+        conv.run(
+            flat, source.start, source.steps, _outer_sum(offsets), flat, target.at(tuple(first)), out_steps,
+            (box[0], box[1], box[2]),
+        )  # fmt: skip
+
+
+def node_inputs(plan: Plan, node: Node) -> int:
+    """Return the channels of what `node` reads."""
+    return plan.graph.wire(node.inputs[0]).channels
+
+
+def _outer_sum(offsets: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """Return the element offset of each tap, d slowest."""
+    d, h, w = (np.asarray(part, np.int64) for part in offsets)
+    return (d[:, None, None] + h[:, None] + w).ravel()
+
+
+def _bind(node: Node, plan: Plan) -> Any:
+    """Return what runs `node`: its weights packed for its kernel."""
+    dtype = np.float64 if node.wire.dtype == "float64" else np.float32
+    op, channels = node.op, node.wire.channels
+    if isinstance(op, Conv3d | ConvTranspose3d):
+        epilogue = make_epilogue(node.epilogue, channels, dtype)
+        kernel, shape = plan.kernels[node.name], conv_shape(op, node.wire.dtype)
+        weight = node.tensors["weight"].astype(dtype)
+        bias = node.tensors["bias"].astype(dtype) if op.bias else None
+        if isinstance(op, Conv3d):
+            return bind_conv(kernel, shape, weight.reshape(*weight.shape[:2], -1), bias, epilogue)
+        return [(p, bind_conv(kernel, shape, phase_weights(op, p, weight), bias, epilogue)) for p in list_phases(op)]
+    if op.kernel == "pointwise":
+        return bind_pointwise(make_epilogue((node, *node.epilogue), channels, dtype), node.wire.dtype)
+    return None
+
+
+def needed_kernels(plan: Plan) -> list[KernelSpec]:
+    """Return every kernel that running `plan` needs."""
+    specs: list[KernelSpec] = []
+    for node in plan.graph.nodes:
+        dtype = node.wire.dtype
+        if isinstance(node.op, Conv3d | ConvTranspose3d):
+            epilogue = make_epilogue(node.epilogue, node.wire.channels, dtype)
+            specs.extend(kernel_specs(plan.kernels[node.name], conv_shape(node.op, dtype), epilogue))
+        elif node.op.kernel == "pointwise":
+            specs.extend(pointwise_specs(dtype))
+        else:
+            specs.extend(norm_specs(dtype) if node.op.kernel == "vector_norm" else copy_specs(dtype))
+    if any(step.kind == "copy" for step in plan.steps):
+        specs.extend(copy_specs(plan.graph.input.dtype))
+    return specs
