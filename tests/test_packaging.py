@@ -60,22 +60,22 @@ def test_public_names_are_there(name):
     assert getattr(volconv, name).__name__
 
 
+@pytest.fixture
+def image():
+    """The sample scan, as an installed package finds it."""
+    return nib.Nifti1Image.from_bytes(gzip.decompress((files("volconv.sample_data") / "t1_2mm.nii.gz").read_bytes()))
+
+
 class TestSample:
-    def test_scan(self):
-        image = nib.Nifti1Image.from_bytes(
-            gzip.decompress((files("volconv.sample_data") / "t1_2mm.nii.gz").read_bytes())
-        )
+    def test_scan(self, image):
         assert image.shape == (99, 117, 95)
         assert image.get_data_dtype() == np.uint8
         np.testing.assert_array_equal(image.affine[:3], [[2, 0, 0, -97.5], [0, 2, 0, -133.5], [0, 0, 2, -71.5]])
         assert (int(image.header["sform_code"]), int(image.header["qform_code"])) == (4, 4)
         assert nib.aff2axcodes(image.affine) == ("R", "A", "S")
 
-    def test_the_head_is_where_it_was(self):
+    def test_the_head_is_where_it_was(self, image):
         """The template's own centre of mass, in mm, is (0, -21.3456, 10.6028)."""
-        image = nib.Nifti1Image.from_bytes(
-            gzip.decompress((files("volconv.sample_data") / "t1_2mm.nii.gz").read_bytes())
-        )
         weights = np.asarray(image.dataobj, dtype=float)
         centre = [np.average(index, weights=weights) for index in np.indices(image.shape)]
         np.testing.assert_allclose(nib.affines.apply_affine(image.affine, centre), [0, -21.3456, 10.6028], atol=1e-3)
