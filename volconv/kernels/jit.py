@@ -51,6 +51,7 @@ __all__ = [
     "device",
     "flat",
     "get_kernel",
+    "inlined",
     "int64",
     "intrinsic",
     "missing",
@@ -161,6 +162,12 @@ def register(name: str, *, parallel: bool) -> Callable[[Factory], Factory]:
 def device(function: Function) -> Function:
     """Make `function` callable from kernels; it is compiled into each of them."""
     compiled: Function = numba.njit(no_cpython_wrapper=True, **_OPTIONS)(function)
+    return compiled
+
+
+def inlined(function: Function) -> Function:
+    """Make `function` a device function put in place of every call, which the loop around needs to be vectorised."""
+    compiled: Function = numba.njit(no_cpython_wrapper=True, forceinline=True, **_OPTIONS)(function)
     return compiled
 
 
