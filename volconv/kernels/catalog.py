@@ -164,7 +164,7 @@ def has_fma() -> bool:
 
 # Register blocks (voxels x channel vectors, or w vectors x channels) that fit 32 or 16 vector registers with their
 # operands, and give the 8 independent sums that two 4-cycle multiply-adds a cycle need.
-_LAST_BLOCKS = {True: {4: 6, 3: 8, 2: 12}, False: {2: 6}}
+_LAST_BLOCKS = {True: {4: 5, 3: 7, 2: 8}, False: {2: 6}}
 _FIRST_BLOCKS = {
     True: {1: 8, 2: 8, 3: 6, 4: 4, 5: 4, 6: 4, 7: 3, 8: 3},
     False: {1: 8, 2: 4, 3: 3, 4: 2, 5: 2, 6: 1, 7: 1, 8: 1},

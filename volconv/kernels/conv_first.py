@@ -63,9 +63,9 @@ def conv_row(kind, x, weights, table, out, offsets, plan, columns, first, stop):
     step = rows_of(kind) * lanes_of(kind)
     for voxel in range(first, stop, step):
         sums = zeros(kind)
-        start = advance(x, voxel * plan[at.X_X])
+        start, shifts = advance(x, voxel * plan[at.X_X]), pointer(offsets, 0)
         for k in range(plan[at.PRODUCTS]):
-            sums = fma_lanes(sums, advance(start, offsets[k]), plan[at.X_X], advance(weights, k * columns_of(kind)))
+            sums = fma_lanes(sums, advance(start, shifts[k]), plan[at.X_X], advance(weights, k * columns_of(kind)))
         sums = finish_channels(kind, sums, table, plan)
         target = advance(out, voxel * plan[at.OUT_X])
         if plan[at.OUT_X] == 1:
@@ -105,7 +105,7 @@ def make_conv_first(real: Any, lanes: int, rows: int, columns: int, step: int) -
     """Make the kernel of blocks of `rows` vectors of `lanes` voxels along w x `columns` output channels.
 
     It computes, for every voxel of the plan's box and every output channel o, the sum over k = 0, 1, … in this order of
-    fma(x[voxel + offsets[k]], weights[k, o], sum), from zero, and then the epilogue. Threads take jobs from a counter.
+    fma(x[voxel + shifts[k]], weights[k, o], sum), from zero, and then the epilogue. Threads take jobs from a counter.
     The end of a row, where less than a block is left, is computed one vector at a time and stored under a mask.
     """
     kind, tail = Block(real, lanes, rows, columns, step), Block(real, lanes, 1, columns, step)

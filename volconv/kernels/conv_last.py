@@ -82,6 +82,7 @@ def conv_last_job(kind, x, weights, table, out, offsets, plan, job):  # type: ig
     weights0 = pointer(weights, block * products * width)
     table0 = pointer(table, block * at.TABLE_ROWS * width)
     inputs, outputs = make_places(kind), make_places(kind)
+    shifts = pointer(offsets, 0)
     for start in range(0, products, split):
         end = min(start + split, products)
         for voxel in range(first, stop, rows_of(kind)):
@@ -90,7 +91,7 @@ def conv_last_job(kind, x, weights, table, out, offsets, plan, job):  # type: ig
             if start > 0:
                 sums = load_voxels(kind, out0, outputs, columns)
             for k in range(start, end):
-                sums = fma_voxels(sums, advance(x0, offsets[k]), inputs, advance(weights0, k * width))
+                sums = fma_voxels(sums, advance(x0, shifts[k]), inputs, advance(weights0, k * width))
             if end == products:
                 sums = finish_vectors(kind, sums, table0, plan)
             store_voxels(sums, out0, outputs, columns)
