@@ -221,7 +221,9 @@ def _remove_if_free(part: Path) -> None:
 
 
 def reserve(fd: int, size: int, name: str) -> None:
-    """Reserve `size` bytes on disk for the open file; `name` is for messages.
+    """Make the open file at least `size` bytes long and reserve them on disk; `name` is for messages.
+
+    Where the file system cannot reserve, the file gets its length only.
 
     Raises
     ------
@@ -230,16 +232,27 @@ def reserve(fd: int, size: int, name: str) -> None:
     RunError
         If a limit on file sizes or a quota forbids it.
     """
-    if size <= 0 or not hasattr(os, "posix_fallocate"):
+    if size <= 0:
         return
+    try:
+        if not _allocate(fd, size) and os.fstat(fd).st_size < size:
+            os.ftruncate(fd, size)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise BudgetError(f"needs {size} bytes of disk, which has less left", file=name) from error
+        raise RunError(f"cannot reserve {size} bytes: {error.strerror}", file=name) from error
+
+
+def _allocate(fd: int, size: int) -> bool:
+    if not hasattr(os, "posix_fallocate"):
+        return False
     try:
         os.posix_fallocate(fd, 0, size)
     except OSError as error:
         if error.errno in _CANNOT_ALLOCATE:
-            return
-        if error.errno == errno.ENOSPC:
-            raise BudgetError(f"needs {size} bytes of disk, which has less left", file=name) from error
-        raise RunError(f"cannot reserve {size} bytes: {error.strerror}", file=name) from error
+            return False
+        raise
+    return True
 
 
 def write_all(fd: int, data: memoryview | bytes, offset: int, name: str) -> None:
@@ -258,6 +271,25 @@ def write_all(fd: int, data: memoryview | bytes, offset: int, name: str) -> None
             offset += count
     except OSError as error:
         raise RunError(f"cannot write {len(view)} bytes at byte {offset}: {error.strerror}", file=name) from error
+
+
+def read_all(fd: int, out: memoryview, offset: int, name: str) -> None:
+    """Fill `out` with what was written at `offset`; `name` is for messages.
+
+    Raises
+    ------
+    RunError
+        If the disk fails, or the file ends before.
+    """
+    try:
+        while len(out):
+            count = os.preadv(fd, [out], offset)
+            if count == 0:
+                raise RunError(f"ends at byte {offset}: it was cut short by someone else", file=name)
+            out = out[count:]
+            offset += count
+    except OSError as error:
+        raise RunError(f"cannot be read back: {error.strerror}", file=name) from error
 
 
 def sync_folder(folder: Path, name: str) -> None:

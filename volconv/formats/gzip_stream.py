@@ -19,7 +19,9 @@ MAX_RATIO = 1032
 """Deflate cannot unpack a byte into more (zlib's technical notes)."""
 
 _READ_BLOCK = 1 << 16
-_PACK_BLOCK = 1 << 20
+PACK_BLOCK = 1 << 18
+"""Bytes to compress at a time: large enough for the ratio, small enough for many threads."""
+
 _LEVEL = 1
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"  # no name, no time, fastest, unknown system
 
@@ -79,7 +81,7 @@ class GzipReader:
     def drain(self, limit: int) -> int:
         """Unpack what is left, at most `limit` bytes and one block; return how many bytes there were."""
         before = self.produced
-        while self.produced - before <= limit and self.read(_PACK_BLOCK):
+        while self.produced - before <= limit and self.read(_READ_BLOCK):
             pass
         return self.produced - before
 
@@ -112,6 +114,11 @@ class GzipReader:
         return f"{what}: found {self.produced} bytes when unpacked{wanted}; fetch the file again"
 
 
+def pack_bytes(threads: int) -> int:
+    """Return the memory `pack_gzip` takes with blocks of `PACK_BLOCK`: each, its packed form and zlib's own."""
+    return (2 * threads + 2) * 3 * PACK_BLOCK
+
+
 def pack_gzip(blocks: Iterator[bytes], write: Callable[[bytes], object], threads: int = 1) -> None:
     """Compress `blocks` into one gzip member.
 
@@ -121,7 +128,7 @@ def pack_gzip(blocks: Iterator[bytes], write: Callable[[bytes], object], threads
     Parameters
     ----------
     blocks : iterator of bytes
-        The data; at most ``2 * threads + 1`` blocks are held.
+        The data, commonly `PACK_BLOCK` at a time; at most ``2 * threads + 2`` blocks are held.
     write : callable
         Takes the bytes of the stream, in order.
     threads : int

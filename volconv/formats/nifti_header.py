@@ -69,6 +69,8 @@ class NiftiHeader:
         1 or 2.
     single : bool
         Whether the voxels are in the same file.
+    byte_order : str
+        ``<`` or ``>``.
     dims : tuple of int
         Of the axes that `dim[0]` counts, x first.
     dtype : numpy dtype
@@ -100,6 +102,7 @@ class NiftiHeader:
 
     version: int
     single: bool
+    byte_order: str
     dims: tuple[int, ...]
     dtype: np.dtype[Any]
     offset: int
@@ -181,6 +184,7 @@ class _Gate:
         return NiftiHeader(
             version=version,
             single=single,
+            byte_order=byte_order,
             dims=dims,
             dtype=dtype,
             offset=offset,

@@ -21,12 +21,13 @@ def read_record(name: str | Path) -> dict[str, Any] | None:
     if volume.format == HDF5:
         from .hdf5_record import read_hdf5_record
 
-        texts = [read_hdf5_record(volume.path)]
+        text = read_hdf5_record(volume.path)
+        texts = [] if text is None else [text]
     else:
         from .nifti_extension import read_comments
 
         texts = read_comments(volume.path)
-    records = (parse_record(text) for text in texts if text)
+    records = (parse_record(text) for text in texts)
     return next((record for record in records if record is not None), None)
 
 

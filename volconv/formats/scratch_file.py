@@ -9,7 +9,7 @@ import secrets
 from pathlib import Path
 
 from ..errors import BudgetError, RunError
-from .atomic import reserve, write_all
+from .atomic import read_all, reserve, write_all
 
 
 class ScratchFile:
@@ -60,15 +60,7 @@ class ScratchFile:
 
     def read_into(self, offset: int, out: memoryview) -> None:
         """Fill `out` (bytes) from `offset`."""
-        while len(out):
-            try:
-                count = os.preadv(self.fd, [out], offset)
-            except OSError as error:
-                raise RunError(f"cannot read the scratch file: {error.strerror}", file=self.name) from error
-            if count == 0:
-                raise RunError(f"the scratch file ends at byte {offset}", file=self.name)
-            out = out[count:]
-            offset += count
+        read_all(self.fd, out, offset, self.name)
 
     def close(self) -> None:
         """Give the space back; safe to call twice."""

@@ -1,0 +1,225 @@
+"""Where a NIfTI output's voxels go until it is whole: a part file, scratch to be compressed, or a pair's two parts.
+
+Knows neither axes nor values: only bytes by position.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from ..errors import OutputError
+from .atomic import PartFile, check_output, read_all, sync_folder, write_all
+from .gzip_stream import PACK_BLOCK, pack_bytes, pack_gzip
+from .scratch_file import ScratchFile
+
+Thing = TypeVar("Thing")
+
+
+class Body(Protocol):
+    """The bytes of one output, from the first voxel on.
+
+    Attributes
+    ----------
+    paths : tuple of Path
+        The files it becomes.
+    scratch_bytes : int
+        Disk taken beside them.
+    finish_bytes : int
+        Memory that `complete` takes.
+    """
+
+    paths: tuple[Path, ...]
+    scratch_bytes: int
+    finish_bytes: int
+
+    def create(self) -> None:
+        """Make the files; afterwards `write` works."""
+
+    def write(self, offset: int, data: memoryview) -> None:
+        """Write voxels' bytes at `offset` from the first voxel."""
+
+    def read_into(self, offset: int, out: memoryview) -> None:
+        """Fill `out` from `offset`, zeros where nothing was written yet."""
+
+    def complete(self) -> None:
+        """Bring everything to the disk, under hidden names still."""
+
+    def publish(self) -> None:
+        """Give the files their final names."""
+
+    def abort(self) -> None:
+        """Remove everything; safe to call at any time."""
+
+
+class PlainBody:
+    """A ``.nii``: header and voxels in one part file."""
+
+    scratch_bytes = 0
+    finish_bytes = 0
+
+    def __init__(self, path: Path, force: bool, header: bytes, voxel_bytes: int) -> None:
+        self.paths: tuple[Path, ...] = (path,)
+        self._force = force
+        self._header = header
+        self._size = len(header) + voxel_bytes
+        self._part: PartFile | None = None
+
+    def create(self) -> None:
+        """Reserve the whole file and write the header."""
+        check_output(self.paths[0], force=self._force)
+        self._part = PartFile(self.paths[0], self._force, self._size)
+        write_all(self._part.fd, self._header, 0, self._part.name)
+
+    def write(self, offset: int, data: memoryview) -> None:
+        """Write at `offset` behind the header."""
+        part = _made(self._part)
+        write_all(part.fd, data, len(self._header) + offset, part.name)
+
+    def read_into(self, offset: int, out: memoryview) -> None:
+        """Read from `offset` behind the header."""
+        part = _made(self._part)
+        read_all(part.fd, out, len(self._header) + offset, part.name)
+
+    def complete(self) -> None:
+        """Fsync."""
+        _made(self._part).complete()
+
+    def publish(self) -> None:
+        """Rename."""
+        _made(self._part).publish()
+
+    def abort(self) -> None:
+        """Remove the part."""
+        if self._part is not None:
+            self._part.abort()
+
+
+class GzipBody:
+    """A ``.nii.gz``: voxels uncompressed in scratch, for windows arrive in any order; compressed at the end."""
+
+    def __init__(
+        self, path: Path, force: bool, header: bytes, voxel_bytes: int, *, scratch: Path, threads: int = 1
+    ) -> None:
+        self.paths: tuple[Path, ...] = (path,)
+        self.scratch_bytes = voxel_bytes
+        self.finish_bytes = pack_bytes(threads)
+        self._force = force
+        self._header = header
+        self._folder = scratch
+        self._threads = threads
+        self._part: PartFile | None = None
+        self._scratch: ScratchFile | None = None
+
+    def create(self) -> None:
+        """Reserve the scratch file; the part is made too, so that what forbids it shows before the work."""
+        check_output(self.paths[0], force=self._force)
+        self._part = PartFile(self.paths[0], self._force)
+        self._scratch = ScratchFile(self._folder, self.scratch_bytes, str(self.paths[0]))
+
+    def write(self, offset: int, data: memoryview) -> None:
+        """Write at `offset` of the scratch file."""
+        _made(self._scratch).write(offset, data)
+
+    def read_into(self, offset: int, out: memoryview) -> None:
+        """Read from `offset` of the scratch file."""
+        _made(self._scratch).read_into(offset, out)
+
+    def complete(self) -> None:
+        """Compress header and voxels into the part, fsync, and give the scratch space back."""
+        part = _made(self._part)
+        at = 0
+
+        def append(data: bytes) -> None:
+            nonlocal at
+            write_all(part.fd, data, at, part.name)
+            at += len(data)
+
+        pack_gzip(self._blocks(), append, self._threads)
+        _made(self._scratch).close()
+        part.complete()
+
+    def publish(self) -> None:
+        """Rename."""
+        _made(self._part).publish()
+
+    def abort(self) -> None:
+        """Remove part and scratch file."""
+        if self._scratch is not None:
+            self._scratch.close()
+        if self._part is not None:
+            self._part.abort()
+
+    def _blocks(self) -> Iterator[bytes]:
+        yield self._header
+        scratch = _made(self._scratch)
+        for offset in range(0, self.scratch_bytes, PACK_BLOCK):
+            block = bytearray(min(PACK_BLOCK, self.scratch_bytes - offset))
+            scratch.read_into(offset, memoryview(block))
+            yield bytes(block)
+
+
+class PairBody:
+    """A ``.hdr`` and an ``.img``: absent or complete, and a header is what makes a pair.
+
+    So the header comes last; one that is replaced goes first.
+    """
+
+    scratch_bytes = 0
+    finish_bytes = 0
+
+    def __init__(self, header_path: Path, voxel_path: Path, force: bool, header: bytes, voxel_bytes: int) -> None:
+        self.paths: tuple[Path, ...] = (header_path, voxel_path)
+        self._force = force
+        self._header = header
+        self._size = voxel_bytes
+        self._parts: list[PartFile] = []
+
+    def create(self) -> None:
+        """Reserve both files and write the header."""
+        for path in self.paths:
+            check_output(path, force=self._force)
+        for path, size in zip(self.paths, (len(self._header), self._size), strict=True):
+            self._parts.append(PartFile(path, self._force, size))
+        write_all(self._parts[0].fd, self._header, 0, self._parts[0].name)
+
+    def write(self, offset: int, data: memoryview) -> None:
+        """Write at `offset` of the ``.img``."""
+        write_all(self._parts[1].fd, data, offset, self._parts[1].name)
+
+    def read_into(self, offset: int, out: memoryview) -> None:
+        """Read from `offset` of the ``.img``."""
+        read_all(self._parts[1].fd, out, offset, self._parts[1].name)
+
+    def complete(self) -> None:
+        """Fsync both."""
+        for part in self._parts:
+            part.complete()
+
+    def publish(self) -> None:
+        """Remove an old header, rename the ``.img``, then the ``.hdr``."""
+        header, voxels = self._parts
+        if self._force and header.target.exists():
+            header.target.unlink()
+            sync_folder(header.target.parent, header.name)
+        voxels.publish()
+        try:
+            header.publish()
+        except OutputError:
+            # A header appeared meanwhile: voxels beside a foreign header would be a false pair.
+            with contextlib.suppress(OSError):
+                voxels.target.unlink()
+            raise
+
+    def abort(self) -> None:
+        """Remove both parts."""
+        for part in self._parts:
+            part.abort()
+
+
+def _made(thing: Thing | None) -> Thing:
+    if thing is None:
+        raise RuntimeError("create was not called first")
+    return thing

@@ -1,0 +1,161 @@
+"""The header of a NIfTI output: its axes, and both forms moved to where the output's voxels lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
+from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
+from numpy.typing import NDArray
+
+from ..errors import UsageError
+from ..volume import OutputInfo
+from .nifti_axes import turn, turn_affine, turn_map
+from .nifti_extension import make_extension
+from .nifti_header import DATATYPES, NiftiHeader
+
+_LARGEST_DIM = {1: 2**15 - 1, 2: 2**63 - 1}
+_MILLIMETRE = 2
+_ALIGNED = 2  # NIFTI_XFORM_ALIGNED_ANAT
+_INTENT_LABEL = 1002
+_INTENT_VECTOR = 1007
+
+
+@dataclass(frozen=True)
+class Forms:
+    """What a header says about place, in the file's units.
+
+    Attributes
+    ----------
+    spacing, qoffset, quaternion : tuple of 3 floats
+    qfac : float
+        1 or -1.
+    qform_code, sform_code, units : int
+    srow : (3, 4) float64 array
+    """
+
+    spacing: tuple[float, ...]
+    units: int
+    qfac: float = 1.0
+    qform_code: int = 0
+    quaternion: tuple[float, ...] = (0.0, 0.0, 0.0)
+    qoffset: tuple[float, ...] = (0.0, 0.0, 0.0)
+    sform_code: int = 0
+    srow: NDArray[np.float64] | None = None
+
+
+def output_dims(info: OutputInfo, layout: str) -> tuple[int, ...]:
+    """Return the axes of the file, x first; the batch's volumes lie next to each other, channels behind."""
+    ijk = turn(info.shape, info.origin.axes)
+    if info.channels == 1:
+        return ijk if info.batch == 1 else (*ijk, info.batch)
+    if info.batch == 1 and layout == "4d":
+        return (*ijk, info.channels)
+    return (*ijk, info.batch, info.channels)
+
+
+def check_storable(info: OutputInfo, name: str) -> None:
+    """Raise `UsageError` for a type NIfTI does not have."""
+    if info.dtype.name not in DATATYPES.values():
+        raise UsageError(f"NIfTI cannot hold {info.dtype}, only {', '.join(DATATYPES.values())}", file=name)
+
+
+def make_header(info: OutputInfo, layout: str, single: bool) -> bytes:
+    """Return all bytes before the voxels of a single file, or the whole ``.hdr`` of a pair.
+
+    NIfTI-2 where an axis is too long for NIfTI-1 or the source was NIfTI-2. The bytes depend on `info` and `layout`
+    alone.
+    """
+    source = info.origin.meta.get("nifti")
+    dims = output_dims(info, layout)
+    version = 2 if max(dims) > _LARGEST_DIM[1] or (source is not None and source.version == 2) else 1
+    kinds = {1: (Nifti1PairHeader, Nifti1Header), 2: (Nifti2PairHeader, Nifti2Header)}
+    kind: Any = kinds[version][single]
+    raw = kind(endianness="<")
+    extension = make_extension(info.record)
+    raw["dim"] = [len(dims), *dims, *[1] * (7 - len(dims))]
+    raw.set_data_dtype(info.dtype)
+    raw["vox_offset"] = raw.sizeof_hdr + len(extension) if single else 0
+    raw["scl_slope"], raw["scl_inter"] = 1, 0
+    raw["intent_code"] = _intent(info, layout)
+    forms = make_forms(info)
+    raw["pixdim"] = [forms.qfac, *forms.spacing, 1, 1, 1, 1]
+    if source is None:
+        raw["descrip"] = b"volconv"
+    else:
+        raw["descrip"] = source.descrip
+        if info.batch > 1:
+            raw["pixdim"][4], raw["toffset"] = source.pixdim[4], source.toffset
+    _put_forms(raw, forms)
+    return bytes(raw.binaryblock) + extension
+
+
+def make_forms(info: OutputInfo) -> Forms:
+    """Return the forms of the output: those of the source times the voxel map, in the file's own axes."""
+    source = info.origin.meta.get("nifti")
+    if source is None:
+        return _forms_of_geometry(info)
+    voxel_map = turn_map(info.voxel_map, info.origin.axes)
+    moved = not (info.voxel_map.is_identity and info.shape == info.origin.shape)
+    sform = np.array(source.srow).reshape(3, 4) @ voxel_map if source.sform_code > 0 else None
+    sform_code = source.sform_code
+    if moved and not source.sform_code and not source.qform_code and source.affine is not None:
+        sform, sform_code = (source.affine @ voxel_map)[:3], _ALIGNED
+    qoffset = (_qform(source) @ voxel_map)[:3, 3] if source.qform_code > 0 else source.qoffset
+    return Forms(
+        spacing=tuple(s * abs(m) for s, m in zip(_spacing(source), np.diag(voxel_map)[:3], strict=True)),
+        units=source.units,
+        qfac=source.pixdim[0],
+        qform_code=source.qform_code,
+        quaternion=source.quaternion,
+        qoffset=tuple(qoffset),
+        sform_code=sform_code,
+        srow=sform,
+    )
+
+
+def _forms_of_geometry(info: OutputInfo) -> Forms:
+    """Return the forms for a source that was no NIfTI: its affine as sform, or nothing."""
+    affine = info.geometry.affine
+    if affine is None:
+        return Forms(spacing=(1.0, 1.0, 1.0), units=0)
+    sform = turn_affine(affine, info.origin.axes)
+    spacing = np.sqrt((sform[:3, :3] ** 2).sum(axis=0))
+    return Forms(spacing=tuple(spacing), units=_MILLIMETRE, sform_code=_ALIGNED, srow=sform[:3])
+
+
+def _spacing(source: NiftiHeader) -> tuple[float, ...]:
+    """Return the source's spacing; with a qform, 0 means 1 as everywhere."""
+    spacing = source.pixdim[1:4]
+    return tuple(s or 1.0 for s in spacing) if source.qform_code > 0 else spacing
+
+
+def _qform(source: NiftiHeader) -> NDArray[np.float64]:
+    kind: Any = Nifti2Header
+    raw = kind()
+    raw["pixdim"][:4] = [source.pixdim[0], *_spacing(source)]
+    _put_quaternion(raw, source.quaternion, source.qoffset)
+    # The threshold of the source's own precision: float32 rounds a half turn's quaternion to a length above 1.
+    raw.quaternion_threshold = Nifti1Header.quaternion_threshold if source.version == 1 else raw.quaternion_threshold
+    return np.asarray(raw.get_qform(), dtype=np.float64)
+
+
+def _put_forms(raw: Any, forms: Forms) -> None:
+    raw["xyzt_units"] = forms.units
+    raw["qform_code"], raw["sform_code"] = forms.qform_code, forms.sform_code
+    _put_quaternion(raw, forms.quaternion, forms.qoffset)
+    if forms.srow is not None:
+        raw["srow_x"], raw["srow_y"], raw["srow_z"] = forms.srow
+
+
+def _put_quaternion(raw: Any, quaternion: tuple[float, ...], qoffset: tuple[float, ...]) -> None:
+    raw["quatern_b"], raw["quatern_c"], raw["quatern_d"] = quaternion
+    raw["qoffset_x"], raw["qoffset_y"], raw["qoffset_z"] = qoffset
+
+
+def _intent(info: OutputInfo, layout: str) -> int:
+    if info.labels:
+        return _INTENT_LABEL
+    return _INTENT_VECTOR if layout == "vector" and info.channels > 1 else 0
