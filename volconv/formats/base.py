@@ -31,8 +31,10 @@ class Source(Protocol):
     path: Path | None
     spool_bytes: int
     """Bytes of the voxels once decompressed, where windows cannot be read from the file itself; else 0."""
-    warnings: list[str]
-    """What the user should hear about the file: filled when it is opened and by `load`."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should hear about the file: filled when it is opened, by `load`, and at last by `read`."""
 
     def window_bytes(self, shape: tuple[int, ...]) -> int:
         """Return the memory `read` takes beside `out` for a window of `shape` (D, H, W)."""

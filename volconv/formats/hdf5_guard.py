@@ -193,3 +193,11 @@ def _virtual_sources(file: h5py.File, properties: Any, shown: str, where: str) -
     if not all(isinstance(item, h5py.Dataset) for item in found):
         raise FormatError("is put together from things that are no datasets", file=shown, where=where)
     return found
+
+
+def is_hdf5(path: Path) -> bool:
+    """Return whether a file's content is HDF5's, whatever its name; the file is not opened with libhdf5's locks."""
+    try:
+        return bool(h5py.is_hdf5(os.fsencode(path)))
+    except (OSError, ValueError):
+        return False

@@ -68,7 +68,7 @@ class ArraySource:
 
     def read(self, region: Region, out: NDArray[Any], batch: int = 0) -> None:
         """Read `region` (D, H, W) of all channels of volume `batch` into `out` (C, d, h, w)."""
-        part = self._array[(batch, slice(None), *region.slices())]
+        part = self._array[batch][:, *region.slices()]
         wide = part.dtype.kind in "iu" and part.dtype.itemsize == 8 and out.dtype.kind == "f"
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             if not wide or out.dtype.itemsize == 8:
@@ -132,7 +132,7 @@ class ArraySink:
         if self._values is None:
             raise RunError("the result was written to before it was created, or after it was finished")
         stored, clipped = to_stored(values, self.info.dtype)
-        self._values[(batch, slice(None), *region.slices())] = stored
+        self._values[batch][:, *region.slices()] = stored
         self.clipped += clipped
 
     def finish(self) -> None:

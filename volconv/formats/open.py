@@ -57,7 +57,7 @@ def open_source(
     if volume.format == HDF5:
         from .hdf5_source import Hdf5Source
 
-        return Hdf5Source(volume.path, volume.dataset, order=order, axes=axes, spacing_mm=spacing_mm)
+        return Hdf5Source(volume.path, volume.dataset, order=order, axes=axes, spacing_mm=spacing_mm, channels=channels)
     from .nifti_source import NiftiSource
 
     return NiftiSource(volume.path, order=order, spacing_mm=spacing_mm, channels=channels)

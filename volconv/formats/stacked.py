@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import FormatError, UsageError
 from ..region import Region
+from ..volume import VolumeInfo
 from .base import Source
 
 TOLERANCE_MM = 1e-3
@@ -42,17 +43,7 @@ class StackedSource:
         for other in self.sources[1:]:
             check_same_grid(first, other)
         infos = [source.info for source in self.sources]
-        dtype = infos[0].dtype if all(i.dtype == infos[0].dtype and not i.is_scaled for i in infos) else None
-        # Where stored types or scales differ there is no stored type of the whole: any reader must ask for values.
-        self.info = replace(
-            infos[0],
-            channels=sum(info.channels for info in infos),
-            dtype=dtype or np.result_type(np.float32, *(info.dtype for info in infos)),
-            slope=1.0,
-            intercept=0.0,
-            chunks=infos[0].chunks if all(i.chunks == infos[0].chunks for i in infos) else None,
-            geometry=next((i.geometry for i in infos if i.geometry.affine is not None), infos[0].geometry),
-        )
+        self.info = infos[0] if len(infos) == 1 else _join(infos)
         self.path: Path | None = first.path
         self.spool_bytes = sum(source.spool_bytes for source in self.sources)
 
@@ -96,6 +87,21 @@ class StackedSource:
             source.close()
 
 
+def _join(infos: Sequence[VolumeInfo]) -> VolumeInfo:
+    """Return what describes all: where stored types or scales differ, a float type that values are read as."""
+    first = infos[0]
+    alike = all(info.dtype == first.dtype and not info.is_scaled for info in infos)
+    return replace(
+        first,
+        channels=sum(info.channels for info in infos),
+        dtype=first.dtype if alike else np.result_type(np.float32, *(info.dtype for info in infos)),
+        slope=1.0,
+        intercept=0.0,
+        chunks=first.chunks if all(info.chunks == first.chunks for info in infos) else None,
+        geometry=next((info.geometry for info in infos if info.geometry.affine is not None), first.geometry),
+    )
+
+
 def check_same_grid(first: Source, other: Source, tolerance_mm: float = TOLERANCE_MM) -> None:
     """Raise `FormatError` naming both files unless their voxels lie at the same places, to `tolerance_mm`."""
     a, b = first.info, other.info
@@ -110,7 +116,7 @@ def check_same_grid(first: Source, other: Source, tolerance_mm: float = TOLERANC
     apart = a.geometry.distance_mm(b.geometry)
     if not apart <= tolerance_mm:
         raise FormatError(
-            f"its voxels lie up to {apart:.6g} mm from those of {name_of(first)}, expected at most {tolerance_mm:g} mm; "
+            f"its voxels lie up to {apart:.6g} mm from those of {name_of(first)}, expected at most {tolerance_mm:g}; "
             "inputs of one run must lie on one grid",
             file=name_of(other),
         )

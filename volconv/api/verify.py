@@ -1,0 +1,109 @@
+"""Reads an output of this package again, to the last byte, and holds it against its record."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import FormatError
+from ..formats.names import HDF5, parse_volume_name
+from ..formats.open import open_source
+from ..formats.record import read_record
+from .provenance import RECORD_FORMAT
+from .statistics_of import gather, merge_all
+from .streaming import full_shape, load_in_memory
+
+_FIELDS = {"format": int, "volconv": str, "inputs": list, "options": dict}
+_DIGEST_LETTERS = 64
+
+
+def verify_output(name: str) -> dict[str, Any]:
+    """Verify the output `name`.
+
+    Parameters
+    ----------
+    name : str
+        A volume file; of an HDF5 file without ``:/dataset`` every dataset is read.
+
+    Returns
+    -------
+    dict
+        ``verified`` (True), ``record``, and ``datasets``: name, shape (N, C, D, H, W), dtype and statistics of each.
+
+    Raises
+    ------
+    FormatError
+        There is no record, it makes no sense or does not fit the file, or a checksum or the voxels are damaged.
+    """
+    record = read_record(name)
+    if record is None:
+        raise FormatError("carries no record: it was not written by volconv, or was changed since", file=name)
+    check_record(record, name)
+    datasets = _datasets(name, record)
+    return {"verified": True, "record": without_text(record), "datasets": [_read_all(part) for part in datasets]}
+
+
+def check_record(record: Mapping[str, Any], name: str) -> None:
+    """Raise `FormatError` unless `record` has the fields, the version and the digests of one."""
+
+    def fail(message: str) -> None:
+        raise FormatError(message, file=name, where="record")
+
+    for key, kind in _FIELDS.items():
+        if not isinstance(record.get(key), kind):
+            fail(f"found {key} {record.get(key)!r:.60}, expected {kind.__name__}")
+    if record["format"] != RECORD_FORMAT:
+        fail(f"found format {record['format']}, expected {RECORD_FORMAT}; another version wrote it")
+    for entry in [*record["inputs"], *record.get("weights", [])]:
+        if not isinstance(entry, dict) or len(str(entry.get("sha256", ""))) != _DIGEST_LETTERS:
+            fail("an input or weights file has no SHA-256")
+    spec = record.get("spec")
+    if record.get("command") != "convert":
+        if not isinstance(spec, dict) or not isinstance(spec.get("text"), str):
+            fail("found no spec, expected its text")
+        elif hashlib.sha256(spec["text"].encode()).hexdigest() != spec.get("sha256"):
+            fail("the spec's text does not fit its SHA-256")
+
+
+def _datasets(name: str, record: Mapping[str, Any]) -> list[str]:
+    """Return the names of the volumes to be read: all in an HDF5 file, which must be those the record tells of."""
+    volume = parse_volume_name(name)
+    if volume.format != HDF5 or volume.dataset is not None:
+        return [name]
+    from ..formats.hdf5_listing import list_hdf5
+
+    found = [entry["name"] for entry in list_hdf5(Path(volume.path)) if entry["type"] == "dataset"]
+    outputs = record.get("output")
+    wanted = [f"/{stage}" for stage in outputs] if isinstance(outputs, list) else found[:1]
+    if sorted(found) != sorted(wanted):
+        raise FormatError(
+            f"holds {', '.join(found) or 'no dataset'}, expected by its record: {', '.join(wanted) or 'one'}", file=name
+        )
+    return [f"{name}:{dataset}" for dataset in found]
+
+
+def _read_all(name: str) -> dict[str, Any]:
+    source = open_source(name, channels=None)
+    try:
+        load_in_memory([source])
+        figures = merge_all(gather(source))
+        if source.warnings:
+            raise FormatError(f"is not as it was written: {'; '.join(source.warnings)}", file=name)
+        return {
+            "name": name,
+            "shape": list(full_shape(source.info)),
+            "dtype": source.info.dtype.name,
+            "statistics": figures.to_json(),
+        }
+    finally:
+        source.close()
+
+
+def without_text(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record less the spec's text, which a report has no room for."""
+    out = dict(record)
+    if isinstance(out.get("spec"), dict):
+        out["spec"] = {key: value for key, value in out["spec"].items() if key != "text"}
+    return out

@@ -1,0 +1,60 @@
+"""What an HDF5 file holds, as plain data for a report: names, shapes, types, chunks and attribute names, no values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from .hdf5_guard import hdf5_errors, open_hdf5
+from .hdf5_tree import Link, walk
+
+
+def list_hdf5(path: Path) -> list[dict[str, Any]]:
+    """Return an entry a group, dataset and link, parents first.
+
+    Returns
+    -------
+    list of dict
+        ``name``, ``type`` (group, dataset, datatype, soft link, external link), ``attributes`` (names), and for a
+        dataset ``shape dtype chunks filters``.
+
+    Raises
+    ------
+    MissingFileError, FormatError
+        The file cannot be opened or is damaged.
+    """
+    with open_hdf5(path) as file, hdf5_errors(str(path)):
+        root = {"name": "/", "type": "group", "attributes": sorted(file.attrs)}
+        return [root, *(_entry(name, item) for name, item in walk(file))]
+
+
+def _entry(name: str, item: Any) -> dict[str, Any]:
+    if isinstance(item, Link):
+        kind = "external link" if item.external else "soft link"
+        return {"name": name, "type": kind} | ({} if item.external else {"target": item.target})
+    kind = {h5py.Group: "group", h5py.Dataset: "dataset"}.get(type(item), "datatype")
+    entry: dict[str, Any] = {"name": name, "type": kind, "attributes": sorted(item.attrs)}
+    if isinstance(item, h5py.Dataset):
+        entry |= _describe(item)
+    return entry
+
+
+def _describe(dataset: h5py.Dataset) -> dict[str, Any]:
+    properties = dataset.id.get_create_plist()
+    if properties.get_layout() == h5py.h5d.VIRTUAL or properties.get_external_count():
+        # Even the shape of a virtual dataset may be asked of another file.
+        return {"storage": "in other files or datasets, not opened"}
+    try:
+        dtype = str(dataset.dtype)
+    except TypeError:
+        dtype = "unknown"
+    chunked = properties.get_layout() == h5py.h5d.CHUNKED
+    filters = [properties.get_filter(index) for index in range(properties.get_nfilters())]
+    return {
+        "shape": None if dataset.shape is None else list(dataset.shape),
+        "dtype": dtype,
+        "chunks": list(properties.get_chunk()) if chunked else None,
+        "filters": [name.decode("utf-8", "replace") or str(code) for code, _flags, _values, name in filters],
+    }
