@@ -22,7 +22,7 @@ _PARAMETERS = (
     GeneratorParameter("wavelength", "length", None, "length of the wave"),
     GeneratorParameter("gamma", "number", 0.5, "envelope's width along the wave by that across it"),
     GeneratorParameter("theta", "number", 0.0, "direction of the wave in radians, from the plane's second letter"),
-    GeneratorParameter("plane", "text", "hw", "the two axes of the plane: dh, dw or hw"),
+    GeneratorParameter("plane", "text", "hw", "the two axes of the plane: dh, dw or hw", ("dh", "dw", "hw")),
     TRUNCATE,
     _KERNEL_SIZE,
 )

@@ -20,24 +20,17 @@ Filters = NDArray[np.float64]
 MAX_TAPS = 2**27
 """Taps of a filter bank at most: one gibibyte in float64, and far more than direct convolution can use."""
 
-_PARAMETER = {"type": "string", "pattern": r"^\$"}
-_LENGTH = {
+_LENGTH: dict[str, Any] = {
     "anyOf": [
         {"type": "number", "exclusiveMinimum": 0},
         {"type": "string", "pattern": r"^\s*\+?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*(mm|voxels?)\s*$"},
-        _PARAMETER,
     ]
 }
+_ORDER = {"type": "integer", "minimum": 0}
 _SCHEMAS: dict[str, dict[str, Any]] = {
     "length": {"anyOf": [*_LENGTH["anyOf"], {"type": "array", "items": _LENGTH, "minItems": 2, "maxItems": 3}]},
-    "number": {"anyOf": [{"type": "number"}, _PARAMETER]},
-    "orders": {
-        "anyOf": [
-            {"type": "integer", "minimum": 0},
-            {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 2, "maxItems": 3},
-            _PARAMETER,
-        ]
-    },
+    "number": {"type": "number"},
+    "orders": {"anyOf": [_ORDER, {"type": "array", "items": _ORDER, "minItems": 2, "maxItems": 3}]},
     "text": {"type": "string"},
 }
 
@@ -52,18 +45,23 @@ class GeneratorParameter:
         ``length`` (voxels or millimetres, one or one an axis), ``number``, ``orders`` (whole numbers) or ``text``.
     default : object
         None where the parameter must be given (or, for ``kernel_size``, follows from the others).
+    choices : tuple of str
+        The texts it may be, where they are few.
     """
 
     name: str
     kind: str
     default: float | str | None
     help: str
+    choices: tuple[str, ...] = ()
 
     def schema(self) -> dict[str, Any]:
         """Return the parameter's JSON Schema."""
         out: dict[str, Any] = {"description": self.help, **_SCHEMAS[self.kind]}
         if self.default is not None:
             out["default"] = self.default
+        if self.choices:
+            out["enum"] = list(self.choices)
         return out
 
 
