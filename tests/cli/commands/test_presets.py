@@ -5,20 +5,10 @@ from pathlib import Path
 
 import pytest
 
-SHIPPED = [
-    "gaussian",
-    "log",
-    "laplacian",
-    "gradient",
-    "sobel",
-    "unsharp",
-    "mean",
-    "dog",
-    "gabor",
-    "laws",
-    "downsample",
-    "upsample",
-]
+SHIPPED = {
+    *("gaussian", "log", "laplacian", "gradient", "sobel", "unsharp"),
+    *("mean", "dog", "gabor", "laws", "downsample", "upsample"),
+}
 
 
 @pytest.mark.parametrize("words", [["presets"], ["presets", "list"]])
@@ -26,7 +16,7 @@ def test_list(volconv, words):
     result = volconv(*words)
     assert result.exit_code == 0
     names = [line.split()[0] for line in result.stdout.splitlines()[1:]]
-    assert set(SHIPPED) <= set(names)
+    assert set(names) >= SHIPPED
     assert "sigma=2mm" in result.stdout
 
 

@@ -171,7 +171,7 @@ REFUSED = {
     "damaged volume": ("run mean damaged.nii.gz -o out.nii", 3, "damaged.nii.gz"),
     "damaged weights": ("run bare.yaml scan.nii.gz -o out.nii -w damaged.npz", 3, "damaged.npz"),
     "channels": ("run mean scan.nii.gz scan.nii.gz -o out.nii", 3, "channel"),
-    "too little memory": ("run mean scan.nii.gz -o out.nii --memory 1MB", 4, "MB"),
+    "too little memory": ("run mean scan.nii.gz -o out.nii --memory 1MB", 4, "--memory"),
 }
 
 
