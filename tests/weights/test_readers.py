@@ -31,7 +31,7 @@ def test_reading_twice_gives_arrays_of_their_own(written):
         assert store["conv.bias"].any()
 
 
-def test_cut_short_anywhere(written, tolerant_read, tensors):
+def test_cut_short_anywhere(written, tolerant_read):
     content = written.read_bytes()
     for length in sorted(random.Random(3).sample(range(len(content)), 60)):
         written.write_bytes(content[:length])
@@ -63,19 +63,18 @@ def test_mutations_give_tensors_or_one_clear_error(written, tolerant_read):
     assert time.monotonic() - start < 60
 
 
-def test_npz_and_checksummed_hdf5_never_read_wrong(written, tolerant_read, tensors):
-    if written.read_bytes()[:2] != b"PK":
-        pytest.skip("the format has no checksums")
-    content = written.read_bytes()
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_flipped_bits_of_an_npz_never_read_wrong(tmp_path, tolerant_read, tensors, save):
+    path = tmp_path / "a.npz"
+    save(path, **tensors)
+    content = path.read_bytes()
     chance = random.Random(5)
     for _ in range(150):
         damaged = bytearray(content)
         damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
-        written.write_bytes(damaged)
-        found = tolerant_read(written)
-        if found is not None:
-            same = {name for name in found if name in tensors and np.array_equal(found[name], tensors[name])}
-            assert len(found) - len(same) <= 1, "at most the name of one tensor may have changed"
+        path.write_bytes(damaged)
+        for name, found in (tolerant_read(path) or {}).items():
+            np.testing.assert_array_equal(found, tensors[name], strict=True)
 
 
 def test_closed_files_say_so(written):
