@@ -10,96 +10,25 @@ import errno
 import fcntl
 import os
 import secrets
-import stat
-from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import BudgetError, OutputError, RunError
+from .disk import read_all, reserve, sync_folder, write_all
+from .output_name import NAME_MAX, check_output, resolve_output
 
-_NAME_MAX = 255
+__all__ = [
+    "PartFile",
+    "check_output",
+    "read_all",
+    "remove_stale_parts",
+    "reserve",
+    "resolve_output",
+    "sync_folder",
+    "write_all",
+]
+
 _RANDOM_LETTERS = 8
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
-_CANNOT_ALLOCATE = (errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
-
-
-def check_output(path: Path, inputs: Iterable[Path] = (), force: bool = False) -> Path:
-    """Check that `path` can be written, and return the file it really names.
-
-    Parameters
-    ----------
-    path : Path
-        As the user named it. A symbolic link stands for its target, which need not exist.
-    inputs : iterable of Path
-        Files that must survive; ones that do not exist are passed over.
-    force : bool
-        Whether an existing output may be replaced. An input may not, whatever `force` says.
-
-    Returns
-    -------
-    Path
-        `path` with all links resolved.
-
-    Raises
-    ------
-    OutputError
-        If it exists (without `force`), is an input through any link, a folder, a pipe or a device, or if its folder
-        is missing or cannot be written.
-    BudgetError
-        If its file system has no room for another file.
-    """
-    target = resolve_output(path)
-    try:
-        status: os.stat_result | None = target.stat()
-    except FileNotFoundError:
-        status = None
-    except OSError as error:
-        raise OutputError(f"cannot be written: {error.strerror}", file=str(path)) from error
-    if status is not None:
-        _check_existing(path, status, inputs, force)
-    _probe(path, target)
-    return target
-
-
-def resolve_output(path: Path) -> Path:
-    """Return `path` with links resolved once, as a shell's ``>`` would; a loop or a missing folder is an error."""
-    try:
-        target = Path(os.path.realpath(path))
-        if not target.parent.is_dir():
-            raise OutputError(f"the folder {target.parent} does not exist", file=str(path))
-        if target.is_symlink():
-            raise OutputError("found a loop of symbolic links, expected a file name", file=str(path))
-    except (OSError, ValueError) as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(f"is no name for an output: {error}", file=str(path)) from error
-    return target
-
-
-def _check_existing(path: Path, status: os.stat_result, inputs: Iterable[Path], force: bool) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise OutputError("found a folder, expected a file name", file=str(path))
-    if not stat.S_ISREG(status.st_mode):
-        raise OutputError("found a pipe, device or socket, expected a file name", file=str(path))
-    for source in inputs:
-        with contextlib.suppress(OSError, ValueError):
-            if os.path.samestat(status, source.stat()):
-                raise OutputError(f"is the same file as the input {source}; name another output", file=str(path))
-    if not force:
-        raise OutputError("exists; name another output, or replace it with --force", file=str(path))
-
-
-def _probe(path: Path, target: Path) -> None:
-    """Create and remove a file beside `target`: permissions, mounts and limits cannot be foreseen otherwise."""
-    probe = target.parent / _part_name(target.name)
-    try:
-        if len(os.fsencode(target.name)) > _NAME_MAX:
-            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        probe.unlink()
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise BudgetError(f"no room in {target.parent}", file=str(path)) from error
-        raise OutputError(f"cannot be written: {error.strerror}", file=str(path)) from error
 
 
 class PartFile:
@@ -220,93 +149,6 @@ def _remove_if_free(part: Path) -> None:
         os.close(fd)
 
 
-def reserve(fd: int, size: int, name: str) -> None:
-    """Make the open file at least `size` bytes long and reserve them on disk; `name` is for messages.
-
-    Where the file system cannot reserve, the file gets its length only.
-
-    Raises
-    ------
-    BudgetError
-        If the disk has no room.
-    RunError
-        If a limit on file sizes or a quota forbids it.
-    """
-    if size <= 0:
-        return
-    try:
-        if not _allocate(fd, size) and os.fstat(fd).st_size < size:
-            os.ftruncate(fd, size)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise BudgetError(f"needs {size} bytes of disk, which has less left", file=name) from error
-        raise RunError(f"cannot reserve {size} bytes: {error.strerror}", file=name) from error
-
-
-def _allocate(fd: int, size: int) -> bool:
-    if not hasattr(os, "posix_fallocate"):
-        return False
-    try:
-        os.posix_fallocate(fd, 0, size)
-    except OSError as error:
-        if error.errno in _CANNOT_ALLOCATE:
-            return False
-        raise
-    return True
-
-
-def write_all(fd: int, data: memoryview | bytes, offset: int, name: str) -> None:
-    """Write `data` at `offset`; `name` is for messages.
-
-    Raises
-    ------
-    RunError
-        If the disk fails or is full.
-    """
-    view = memoryview(data).cast("B")
-    try:
-        while len(view):
-            count = os.pwrite(fd, view, offset)
-            view = view[count:]
-            offset += count
-    except OSError as error:
-        raise RunError(f"cannot write {len(view)} bytes at byte {offset}: {error.strerror}", file=name) from error
-
-
-def read_all(fd: int, out: memoryview, offset: int, name: str) -> None:
-    """Fill `out` with what was written at `offset`; `name` is for messages.
-
-    Raises
-    ------
-    RunError
-        If the disk fails, or the file ends before.
-    """
-    try:
-        while len(out):
-            count = os.preadv(fd, [out], offset)
-            if count == 0:
-                raise RunError(f"ends at byte {offset}: it was cut short by someone else", file=name)
-            out = out[count:]
-            offset += count
-    except OSError as error:
-        raise RunError(f"cannot be read back: {error.strerror}", file=name) from error
-
-
-def sync_folder(folder: Path, name: str) -> None:
-    """Bring the names in `folder` to the disk; file systems that cannot are passed over."""
-    try:
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
-            raise RunError(f"its folder cannot be brought to the disk: {error.strerror}", file=name) from error
-    finally:
-        os.close(fd)
-
-
 def _create_part(target: Path, name: str) -> tuple[Path, int]:
     while True:
         part = target.parent / _part_name(target.name)
@@ -344,7 +186,7 @@ def _rename_new(part: Path, target: Path) -> None:
 
 def _part_prefix(name: str) -> str:
     """Return ``.NAME.``, cut so that a part's whole name fits into a folder entry."""
-    room = _NAME_MAX - len(f"..{'x' * _RANDOM_LETTERS}.part")
+    room = NAME_MAX - len(f"..{'x' * _RANDOM_LETTERS}.part")
     return f".{os.fsdecode(os.fsencode(name)[:room])}."
 
 
