@@ -101,6 +101,8 @@ class ConvKernel:
         Vectors of output channels (``last``), output channels (``first``) or output rows (``rows``) in a block.
     step : int
         Input step along w the loads are made for: 1, 2, or 0 for any.
+    tail : int
+        Vectors of voxels (``first``) in the smaller blocks that a row is cut into besides.
     algorithm : str
         Kernels of one algorithm give the same bits.
     """
@@ -113,6 +115,7 @@ class ConvKernel:
     block: int
     width: int
     step: int = 0
+    tail: int = 0
     algorithm: str = "direct"
 
 
@@ -162,12 +165,15 @@ def has_fma() -> bool:
     return bool({"FMA3", "AVX512F", "ASIMD", "NEON_VFPV4", "VSX", "VX", "LSX"} & _cpu_features())
 
 
+IN_REGISTERS = ("identity", "relu", "leaky_relu", "prelu", "clip")
+"""Activations that a convolution applies before its sums leave the registers."""
+
 # Register blocks (voxels x channel vectors, or w vectors x channels) that fit 32 or 16 vector registers with their
 # operands, and give the 8 independent sums that two 4-cycle multiply-adds a cycle need.
-_LAST_BLOCKS = {True: {4: 5, 3: 7, 2: 8}, False: {2: 6}}
+_LAST_BLOCKS = {True: {4: 6, 3: 7, 2: 8}, False: {2: 6}}
 _FIRST_BLOCKS = {
-    True: {1: 8, 2: 8, 3: 6, 4: 4, 5: 4, 6: 4, 7: 3, 8: 3},
-    False: {1: 8, 2: 4, 3: 3, 4: 2, 5: 2, 6: 1, 7: 1, 8: 1},
+    True: {1: (8, 4), 2: (8, 4), 3: (6, 3), 4: (4, 3), 5: (4, 3), 6: (4, 3), 7: (3, 2), 8: (3, 2)},
+    False: {1: (8, 4), 2: (4, 2), 3: (3, 2), 4: (2, 1), 5: (2, 1), 6: (1, 1), 7: (1, 1), 8: (1, 1)},
 }
 
 
@@ -202,9 +208,10 @@ def choose_conv(shape: ConvShape, bits: int | None = None) -> ConvKernel:
         width = min(blocks, key=lambda n: (_blocks_waste(vectors, n), -n))
         return ConvKernel("last", "any", "last", lanes, lanes, blocks[width], width)
     step = shape.step_w if shape.step_w in (1, 2) else 0
-    blocks = _FIRST_BLOCKS[many_registers]
-    width = min(blocks, key=lambda n: (-(-outputs // n) * n, -n))
-    return ConvKernel("first", "first", "first", 1, lanes, blocks[width], width, step)
+    sizes = _FIRST_BLOCKS[many_registers]
+    width = min(sizes, key=lambda n: (-(-outputs // n) * n, -n))
+    block, tail = sizes[width]
+    return ConvKernel("first", "first", "first", 1, lanes, block, width, step, tail)
 
 
 def packed_bytes(kernel: ConvKernel, shape: ConvShape) -> int:

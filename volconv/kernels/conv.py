@@ -12,19 +12,19 @@ import numpy as np
 
 from . import conv_plan as at
 from . import jit
-from .catalog import ConvKernel, ConvShape, Epilogue
+from .catalog import ACTIVATIONS, IN_REGISTERS, ConvKernel, ConvShape, Epilogue
 
 Array = np.ndarray[Any, Any]
-_CACHED_WEIGHTS = 1 << 19  # bytes of one output block's weights that are read again and again from the L2 cache
+_CACHED_WEIGHTS = 1 << 15  # bytes of weights that stay in the L1 cache while all voxels of a job use them
 _JOB_PRODUCTS = 1 << 23  # multiply-adds a job should have: some 100 microseconds
 
 
 def kernel_specs(kernel: ConvKernel, shape: ConvShape, epilogue: Epilogue) -> list[jit.KernelSpec]:
     """Return what `bind_conv` of the same arguments will have compiled, for `jit.missing` and a child process."""
-    del epilogue
+    code = 0 if epilogue.activation in IN_REGISTERS else list(ACTIVATIONS).index(epilogue.activation)
     if kernel.name == "last":
-        return [jit.KernelSpec("conv_last.conv", shape.dtype, (kernel.lanes, kernel.block, kernel.width))]
-    ints = (kernel.lanes, kernel.block, kernel.width, kernel.step)
+        return [jit.KernelSpec("conv_last.conv", shape.dtype, (kernel.lanes, kernel.block, kernel.width, code))]
+    ints = (kernel.lanes, kernel.block, kernel.tail, kernel.width, kernel.step, code)
     return [jit.KernelSpec("conv_first.conv", shape.dtype, ints)]
 
 
@@ -72,6 +72,7 @@ class BoundConv:
             rows[at.BIAS] = bias
         self._table = self._by_blocks(rows)
         self._affine, self._mode = epilogue.scale is not None, mode
+        self._activate = epilogue.activation not in IN_REGISTERS
         (spec,) = kernel_specs(kernel, shape, epilogue)
         self._run = jit.get_kernel(spec)
 
@@ -151,9 +152,26 @@ class BoundConv:
         plan[at.GROUP_INPUTS], plan[at.BLOCKS] = shape.group_inputs, blocks
         plan[at.GROUP_OUTPUTS] = -(-shape.group_outputs // kernel.channel_multiple) * kernel.channel_multiple
         plan[at.AFFINE], plan[at.MODE], plan[at.THREADS] = self._affine, self._mode, threads
+        plan[at.ACTIVATE] = self._activate
+        plan[at.WHOLE] = _whole_blocks(kernel, int(plan[at.N_X]))
         plan[at.ALL_BLOCKS], plan[at.BLOCKS_A_JOB] = shares, a_job
         plan[at.PER_JOB] = per_job
         plan[at.JOBS] = -(-units // per_job) * -(-shares // a_job)
+
+
+def _whole_blocks(kernel: ConvKernel, voxels: int) -> int:
+    """Return how many of a row's voxels full blocks compute, such that they and the smaller ones waste least."""
+    if kernel.name == "last":
+        return voxels
+    vectors = -(-voxels // kernel.lanes)
+
+    def cost(tails: int) -> int:
+        blocks = max(0, -(-(vectors - tails * kernel.tail) // kernel.block))
+        # Two multiply-adds a cycle of four cycles' latency: a block takes at least as long as one of 8 sums.
+        return blocks * max(8, kernel.block * kernel.width) + tails * max(8, kernel.tail * kernel.width)
+
+    tails = min(range(-(-vectors // kernel.tail) + 1), key=cost)
+    return min(voxels, max(0, -(-(vectors - tails * kernel.tail) // kernel.block)) * kernel.block * kernel.lanes)
 
 
 def _epilogue_rows(epilogue: Epilogue, channels: int) -> tuple[int, Array]:
@@ -167,4 +185,6 @@ def _epilogue_rows(epilogue: Epilogue, channels: int) -> tuple[int, Array]:
         mode, rows[at.LOW], rows[at.HIGH] = at.CLIP, low, high
     elif epilogue.activation in ("leaky_relu", "prelu"):
         mode, rows[at.LOW] = at.SLOPE, epilogue.parameters[0] if epilogue.slope is None else epilogue.slope
+    elif epilogue.parameters:
+        rows[at.LOW], rows[at.HIGH] = epilogue.parameters[0], epilogue.parameters[-1]
     return mode, rows

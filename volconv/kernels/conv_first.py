@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import conv_plan as at
+from .conv_finish import make_activate_row, rename
 from .jit import device, flat, int64, prange, register, void
 from .simd import (
     Block,
@@ -31,7 +32,7 @@ from .simd import (
 
 
 @device
-def finish_channels(kind, sums, table, plan):  # type: ignore[no-untyped-def]
+def finish_channels(kind: Any, sums: Any, table: Any, plan: Any) -> Any:
     """Return the sums with bias, scale and shift, and the bounds or slopes of the activation."""
     row = columns_of(kind)
     sums = add_columns(sums, spread_values(kind, advance(table, at.BIAS * row)))
@@ -47,7 +48,7 @@ def finish_channels(kind, sums, table, plan):  # type: ignore[no-untyped-def]
 
 
 @device
-def store_spaced(kind, sums, target, plan, columns, count):  # type: ignore[no-untyped-def]
+def store_spaced(kind: Any, sums: Any, target: Any, plan: Any, columns: Any, count: Any) -> None:
     """Store the first `count` voxels of the first `columns` channels, voxels OUT_X elements apart."""
     values = spill(sums)
     lanes = lanes_of(kind)
@@ -58,12 +59,12 @@ def store_spaced(kind, sums, target, plan, columns, count):  # type: ignore[no-u
 
 
 @device
-def conv_row(kind, x, weights, table, out, offsets, plan, columns, first, stop):  # type: ignore[no-untyped-def]
-    """Compute voxels `first` to `stop` of a row that begins at the addresses `x` and `out`, for one output block."""
-    step = rows_of(kind) * lanes_of(kind)
-    for voxel in range(first, stop, step):
+def conv_row(kind: Any, row: Any, plan: Any, columns: Any, first: Any, stop: Any) -> None:
+    """Compute voxels `first` to `stop` of a row for one output block; `row` holds the addresses of its arrays."""
+    x, weights, table, out, shifts = row
+    for voxel in range(first, stop, rows_of(kind) * lanes_of(kind)):
         sums = zeros(kind)
-        start, shifts = advance(x, voxel * plan[at.X_X]), pointer(offsets, 0)
+        start = advance(x, voxel * plan[at.X_X])
         for k in range(plan[at.PRODUCTS]):
             sums = fma_lanes(sums, advance(start, shifts[k]), plan[at.X_X], advance(weights, k * columns_of(kind)))
         sums = finish_channels(kind, sums, table, plan)
@@ -74,48 +75,56 @@ def conv_row(kind, x, weights, table, out, offsets, plan, columns, first, stop):
             store_spaced(kind, sums, target, plan, columns, stop - voxel)
 
 
-@device
-def conv_first_job(kind, tail, x, weights, table, out, offsets, plan, job):  # type: ignore[no-untyped-def]
-    """Compute one job: PER_JOB rows of BLOCKS_A_JOB output blocks."""
-    shares = -(-plan[at.ALL_BLOCKS] // plan[at.BLOCKS_A_JOB])
-    first = job // shares * plan[at.PER_JOB]
-    first_block = job % shares * plan[at.BLOCKS_A_JOB]
-    width, products = columns_of(kind), plan[at.PRODUCTS]
-    step = rows_of(kind) * lanes_of(kind)
-    whole = plan[at.N_X] // step * step
-    if plan[at.N_X] - whole > step - lanes_of(kind):
-        whole = plan[at.N_X]
-    for row in range(first, min(first + plan[at.PER_JOB], plan[at.N_Z] * plan[at.N_Y])):
-        z, y = row // plan[at.N_Y], row % plan[at.N_Y]
-        for block in range(first_block, min(first_block + plan[at.BLOCKS_A_JOB], plan[at.ALL_BLOCKS])):
-            group, part = block // plan[at.BLOCKS], block % plan[at.BLOCKS]
-            inputs = group * plan[at.GROUP_INPUTS] * plan[at.X_C] + z * plan[at.X_Z] + y * plan[at.X_Y]
-            channel = group * plan[at.GROUP_OUTPUTS] + part * width
-            outputs = channel * plan[at.OUT_C] + z * plan[at.OUT_Z] + y * plan[at.OUT_Y]
-            x0, out0 = pointer(x, plan[at.X_START] + inputs), pointer(out, plan[at.OUT_START] + outputs)
-            weights0 = pointer(weights, block * products * width)
-            table0 = pointer(table, block * at.TABLE_ROWS * width)
-            columns = min(width, plan[at.GROUP_OUTPUTS] - part * width)
-            conv_row(kind, x0, weights0, table0, out0, offsets, plan, columns, 0, whole)
-            conv_row(tail, x0, weights0, table0, out0, offsets, plan, columns, whole, plan[at.N_X])
+def _make_job(real: Any, code: int) -> Any:
+    """Return the device function of one job, with activation number `code` after the stores."""
+    activate_row = make_activate_row(real, code)
+
+    def conv_first_job(kind: Any, tail: Any, arrays: Any, plan: Any, job: Any) -> None:
+        x, weights, table, out, offsets = arrays
+        shares = -(-plan[at.ALL_BLOCKS] // plan[at.BLOCKS_A_JOB])
+        first = job // shares * plan[at.PER_JOB]
+        first_block = job % shares * plan[at.BLOCKS_A_JOB]
+        width, products, whole = columns_of(kind), plan[at.PRODUCTS], plan[at.WHOLE]
+        for line in range(first, min(first + plan[at.PER_JOB], plan[at.N_Z] * plan[at.N_Y])):
+            z, y = line // plan[at.N_Y], line % plan[at.N_Y]
+            x_line = plan[at.X_START] + z * plan[at.X_Z] + y * plan[at.X_Y]
+            out_line = plan[at.OUT_START] + z * plan[at.OUT_Z] + y * plan[at.OUT_Y]
+            for block in range(first_block, min(first_block + plan[at.BLOCKS_A_JOB], plan[at.ALL_BLOCKS])):
+                group, part = block // plan[at.BLOCKS], block % plan[at.BLOCKS]
+                columns = min(width, plan[at.GROUP_OUTPUTS] - part * width)
+                x0 = pointer(x, x_line + group * plan[at.GROUP_INPUTS] * plan[at.X_C])
+                out0 = pointer(out, out_line + (group * plan[at.GROUP_OUTPUTS] + part * width) * plan[at.OUT_C])
+                table0 = pointer(table, block * at.TABLE_ROWS * width)
+                row = (x0, pointer(weights, block * products * width), table0, out0, pointer(offsets, 0))
+                conv_row(kind, row, plan, columns, 0, whole)
+                conv_row(tail, row, plan, columns, whole, plan[at.N_X])
+                if plan[at.ACTIVATE]:
+                    for c in range(columns):
+                        channel = advance(out0, c * plan[at.OUT_C])
+                        activate_row(channel, plan[at.N_X], plan[at.OUT_X], advance(table0, c), width)
+
+    return device(rename(conv_first_job, f"conv_first_job_{code}"))
 
 
 @register("conv_first.conv", parallel=True)
-def make_conv_first(real: Any, lanes: int, rows: int, columns: int, step: int) -> Any:
+def make_conv_first(real: Any, lanes: int, rows: int, tail_rows: int, columns: int, step: int, code: int) -> Any:
     """Make the kernel of blocks of `rows` vectors of `lanes` voxels along w x `columns` output channels.
 
-    It computes, for every voxel of the plan's box and every output channel o, the sum over k = 0, 1, … in this order of
-    fma(x[voxel + shifts[k]], weights[k, o], sum), from zero, and then the epilogue. Threads take jobs from a counter.
-    The end of a row, where less than a block is left, is computed one vector at a time and stored under a mask.
+    It computes, for every voxel of the plan's box and every output channel o, the sum over k = 0, 1, … in this order
+    of fma(x[voxel + offsets[k]], weights[k, o], sum), from zero, and then the epilogue. Threads take jobs from a
+    counter: a job is PER_JOB rows of BLOCKS_A_JOB output blocks. Rows are cut into blocks of `rows` and, where that
+    wastes less, of `tail_rows` vectors; the last is stored under a mask. `step` is the input step along w, 0 for any.
+    `code` is that of an activation to apply to what was just stored, or 0: bounds and slopes are applied in registers.
     """
-    kind, tail = Block(real, lanes, rows, columns, step), Block(real, lanes, 1, columns, step)
+    kind, tail = Block(real, lanes, rows, columns, step), Block(real, lanes, tail_rows, columns, step)
+    conv_first_job = _make_job(real, code)
 
-    def conv(x, weights, table, out, offsets, plan):  # type: ignore[no-untyped-def]
+    def conv(x: Any, weights: Any, table: Any, out: Any, offsets: Any, plan: Any) -> None:
         for _ in prange(plan[at.THREADS]):
             counter = pointer(plan, at.NEXT)
             job = next_job(counter)
             while job < plan[at.JOBS]:
-                conv_first_job(kind, tail, x, weights, table, out, offsets, plan, job)
+                conv_first_job(kind, tail, (x, weights, table, out, offsets), plan, job)
                 job = next_job(counter)
 
     reals, ints = flat(real), flat(int64, writable=True)

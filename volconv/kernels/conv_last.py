@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import conv_plan as at
+from .conv_finish import make_activate_row, rename
 from .jit import device, flat, int64, prange, register, void
 from .simd import (
     Block,
@@ -32,7 +33,7 @@ from .simd import (
 
 
 @device
-def place_voxels(kind, inputs, outputs, first, stop, plan):  # type: ignore[no-untyped-def]
+def place_voxels(kind: Any, inputs: Any, outputs: Any, first: Any, stop: Any, plan: Any) -> None:
     """Write where voxels first, first + 1, … of the box are read and written; from `stop` on, the last one again."""
     x = first % plan[at.N_X]
     y = first // plan[at.N_X]
@@ -52,7 +53,7 @@ def place_voxels(kind, inputs, outputs, first, stop, plan):  # type: ignore[no-u
 
 
 @device
-def finish_vectors(kind, sums, table, plan):  # type: ignore[no-untyped-def]
+def finish_vectors(kind: Any, sums: Any, table: Any, plan: Any) -> Any:
     """Return the sums with bias, scale and shift, and the bounds or slopes of the activation."""
     row = columns_of(kind) * lanes_of(kind)
     sums = add_columns(sums, load_vectors(kind, advance(table, at.BIAS * row)))
@@ -67,53 +68,62 @@ def finish_vectors(kind, sums, table, plan):  # type: ignore[no-untyped-def]
     return sums
 
 
-@device
-def conv_last_job(kind, x, weights, table, out, offsets, plan, job):  # type: ignore[no-untyped-def]
-    """Compute voxels job * PER_JOB and on for each output block the job names; see `make_conv_last`."""
-    block = job % plan[at.ALL_BLOCKS]
-    first = job // plan[at.ALL_BLOCKS] * plan[at.PER_JOB]
-    stop = min(first + plan[at.PER_JOB], plan[at.N_Z] * plan[at.N_Y] * plan[at.N_X])
-    group, part = block // plan[at.BLOCKS], block % plan[at.BLOCKS]
-    width = columns_of(kind) * lanes_of(kind)
-    products, split = plan[at.PRODUCTS], plan[at.SPLIT]
-    columns = min(columns_of(kind), plan[at.GROUP_OUTPUTS] // lanes_of(kind) - part * columns_of(kind))
-    x0 = pointer(x, plan[at.X_START] + group * plan[at.GROUP_INPUTS] * plan[at.X_C])
-    out0 = pointer(out, plan[at.OUT_START] + group * plan[at.GROUP_OUTPUTS] + part * width)
-    weights0 = pointer(weights, block * products * width)
-    table0 = pointer(table, block * at.TABLE_ROWS * width)
-    inputs, outputs = make_places(kind), make_places(kind)
-    shifts = pointer(offsets, 0)
-    for start in range(0, products, split):
-        end = min(start + split, products)
-        for voxel in range(first, stop, rows_of(kind)):
-            place_voxels(kind, inputs, outputs, voxel, stop, plan)
-            sums = zeros(kind)
-            if start > 0:
-                sums = load_voxels(kind, out0, outputs, columns)
-            for k in range(start, end):
-                sums = fma_voxels(sums, advance(x0, shifts[k]), inputs, advance(weights0, k * width))
-            if end == products:
-                sums = finish_vectors(kind, sums, table0, plan)
-            store_voxels(sums, out0, outputs, columns)
+def _make_job(real: Any, code: int) -> Any:
+    """Return the device function of one job, with activation number `code` after the stores."""
+    activate_row = make_activate_row(real, code)
+
+    def conv_last_job(kind: Any, arrays: Any, plan: Any, job: Any) -> None:
+        x, weights, table, out, offsets = arrays
+        block = job % plan[at.ALL_BLOCKS]
+        first = job // plan[at.ALL_BLOCKS] * plan[at.PER_JOB]
+        stop = min(first + plan[at.PER_JOB], plan[at.N_Z] * plan[at.N_Y] * plan[at.N_X])
+        group, part = block // plan[at.BLOCKS], block % plan[at.BLOCKS]
+        width = columns_of(kind) * lanes_of(kind)
+        products, split = plan[at.PRODUCTS], plan[at.SPLIT]
+        columns = min(columns_of(kind), plan[at.GROUP_OUTPUTS] // lanes_of(kind) - part * columns_of(kind))
+        x0 = pointer(x, plan[at.X_START] + group * plan[at.GROUP_INPUTS] * plan[at.X_C])
+        out0 = pointer(out, plan[at.OUT_START] + group * plan[at.GROUP_OUTPUTS] + part * width)
+        weights0, table0 = pointer(weights, block * products * width), pointer(table, block * at.TABLE_ROWS * width)
+        shifts = pointer(offsets, 0)
+        inputs, outputs = make_places(kind), make_places(kind)
+        for start in range(0, products, split):
+            end = min(start + split, products)
+            for voxel in range(first, stop, rows_of(kind)):
+                place_voxels(kind, inputs, outputs, voxel, stop, plan)
+                sums = zeros(kind)
+                if start > 0:
+                    sums = load_voxels(kind, out0, outputs, columns)
+                for k in range(start, end):
+                    sums = fma_voxels(sums, advance(x0, shifts[k]), inputs, advance(weights0, k * width))
+                if end == products:
+                    sums = finish_vectors(kind, sums, table0, plan)
+                store_voxels(sums, out0, outputs, columns)
+                if end == products and plan[at.ACTIVATE]:
+                    for row in range(min(rows_of(kind), stop - voxel)):
+                        activate_row(advance(out0, outputs[row]), columns * lanes_of(kind), 1, table0, width)
+
+    return device(rename(conv_last_job, f"conv_last_job_{code}"))
 
 
 @register("conv_last.conv", parallel=True)
-def make_conv_last(real: Any, lanes: int, rows: int, columns: int) -> Any:
+def make_conv_last(real: Any, lanes: int, rows: int, columns: int, code: int) -> Any:
     """Make the kernel of blocks of `rows` voxels x `columns` vectors of `lanes` output channels.
 
-    It computes, for every voxel of the plan's box and every output channel o, the sum over k = 0, 1, … in this order of
-    fma(x[voxel + offsets[k]], weights[k, o], sum), from zero, and then the epilogue. Threads take jobs from a counter.
-    Where weights outgrow the cache, `SPLIT` products are taken at a time for all voxels of a job, with the sums so far
-    kept in `out` (of the same type, so nothing is rounded).
+    It computes, for every voxel of the plan's box and every output channel o, the sum over k = 0, 1, … in this order
+    of fma(x[voxel + offsets[k]], weights[k, o], sum), from zero, and then the epilogue. Threads take jobs from a
+    counter: a job is PER_JOB voxels of one output block. Where weights outgrow the cache, SPLIT products are taken at
+    a time for all voxels of a job, with the sums so far kept in `out` (of the same type, so nothing is rounded).
+    `code` is that of an activation to apply to what was just stored, or 0: bounds and slopes are applied in registers.
     """
     kind = Block(real, lanes, rows, columns)
+    conv_last_job = _make_job(real, code)
 
-    def conv(x, weights, table, out, offsets, plan):  # type: ignore[no-untyped-def]
+    def conv(x: Any, weights: Any, table: Any, out: Any, offsets: Any, plan: Any) -> None:
         for _ in prange(plan[at.THREADS]):
             counter = pointer(plan, at.NEXT)
             job = next_job(counter)
             while job < plan[at.JOBS]:
-                conv_last_job(kind, x, weights, table, out, offsets, plan, job)
+                conv_last_job(kind, (x, weights, table, out, offsets), plan, job)
                 job = next_job(counter)
 
     reals, ints = flat(real), flat(int64, writable=True)

@@ -17,7 +17,9 @@ GROUP_INPUTS, GROUP_OUTPUTS, BLOCKS = 15, 16, 17  # BLOCKS: output blocks a grou
 AFFINE, MODE = 18, 19  # epilogue in registers: scale and shift, then NONE, CLIP or SLOPE
 THREADS, JOBS, PER_JOB, NEXT = 20, 21, 22, 23  # NEXT counts the jobs given out
 ALL_BLOCKS, BLOCKS_A_JOB = 24, 25  # output blocks of all groups; how many of them a job computes
-LENGTH = 32
+WHOLE = 26  # voxels of a row that go into full blocks; the rest into smaller ones
+ACTIVATE = 27  # whether an activation is applied to what was stored
+LENGTH = 28
 
 NONE, CLIP, SLOPE = range(3)
 BIAS, SCALE, SHIFT, LOW, HIGH = range(5)  # rows of the epilogue's table; LOW also holds slopes

@@ -8,12 +8,15 @@ second class of results, but never libm's emulation, which is a hundred times sl
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba import types
+from numba.core import cgutils
 from numba.core.datamodel import models
-from numba.extending import intrinsic, register_model
+from numba.extending import intrinsic as numba_intrinsic
+from numba.extending import register_model
 
 from .catalog import has_fma
 
@@ -21,7 +24,13 @@ _INT32 = ir.IntType(32)
 _INT64 = ir.IntType(64)
 
 
-class Block(types.Type):
+def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make an instruction of kernels from the function that types and generates it."""
+    made: Callable[..., Any] = numba_intrinsic(function)
+    return made
+
+
+class Block(types.Type):  # type: ignore[misc]
     """Type of a block of `rows` x `columns` vectors of `lanes` values of type `real`.
 
     `step` is the distance in memory of the voxels `fma_lanes` puts side by side, 0 where only the call knows it.
@@ -43,7 +52,7 @@ class Block(types.Type):
 
 
 @register_model(Block)
-class _BlockModel(models.PrimitiveModel):
+class _BlockModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, dmm: Any, fe_type: Block) -> None:
         super().__init__(dmm, fe_type, ir.ArrayType(fe_type.vector, fe_type.rows * fe_type.columns))
 
@@ -140,7 +149,7 @@ def _aggregate(builder: Any, block: Block, values: list[Any]) -> Any:
 
 
 @intrinsic
-def pointer(_context, array, index):  # type: ignore[no-untyped-def]
+def pointer(_context: Any, array: Any, _index: Any) -> Any:
     """Return the address of element `index` of a flat array."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -152,7 +161,7 @@ def pointer(_context, array, index):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def advance(_context, start, count):  # type: ignore[no-untyped-def]
+def advance(_context: Any, start: Any, _count: Any) -> Any:
     """Return the address `count` elements behind the address `start`."""
 
     def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -162,7 +171,7 @@ def advance(_context, start, count):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def make_places(_context, block):  # type: ignore[no-untyped-def]
+def make_places(_context: Any, block: Any) -> Any:
     """Return the address of as many int64 on the stack as the block type has rows."""
     rows = block.instance_type.rows
 
@@ -174,7 +183,7 @@ def make_places(_context, block):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def spill(_context, block):  # type: ignore[no-untyped-def]
+def spill(_context: Any, block: Any) -> Any:
     """Return the address of the block's values on the stack: rows of columns of lanes."""
 
     def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -187,7 +196,7 @@ def spill(_context, block):  # type: ignore[no-untyped-def]
 
 def _constant(name: str) -> Any:
     @intrinsic
-    def constant(_context, block):  # type: ignore[no-untyped-def]
+    def constant(_context: Any, block: Any) -> Any:
         value = getattr(block.instance_type, name)
 
         def build(_context: Any, _builder: Any, _signature: Any, _args: Any) -> Any:
@@ -203,7 +212,7 @@ rows_of, columns_of, lanes_of = (_constant(name) for name in ("rows", "columns",
 
 
 @intrinsic
-def zeros(_context, block):  # type: ignore[no-untyped-def]
+def zeros(_context: Any, block: Any) -> Any:
     """Return a block of zeros of the block type given."""
     kind = block.instance_type
 
@@ -214,7 +223,7 @@ def zeros(_context, block):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def fma_voxels(_context, sums, inputs, places, weights):  # type: ignore[no-untyped-def]
+def fma_voxels(_context: Any, sums: Any, inputs: Any, places: Any, weights: Any) -> Any:
     """Return sums[r, c] + inputs[places[r]] * weights vector c: rows are voxels, columns vectors of channels."""
 
     def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -233,7 +242,7 @@ def fma_voxels(_context, sums, inputs, places, weights):  # type: ignore[no-unty
 
 
 @intrinsic
-def fma_lanes(_context, sums, inputs, spacing, weights):  # type: ignore[no-untyped-def]
+def fma_lanes(_context: Any, sums: Any, inputs: Any, _spacing: Any, weights: Any) -> Any:
     """Return sums[r, c] + input vector r * weights[c]: rows are vectors of voxels `spacing` apart, columns channels."""
 
     def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -258,7 +267,7 @@ def fma_lanes(_context, sums, inputs, spacing, weights):  # type: ignore[no-unty
 
 
 @intrinsic
-def load_vectors(_context, block, source):  # type: ignore[no-untyped-def]
+def load_vectors(_context: Any, block: Any, source: Any) -> Any:
     """Return a block of one row, of the columns of the block type given: consecutive vectors at `source`."""
     kind = block.instance_type
     row = Block(kind.real, kind.lanes, 1, kind.columns)
@@ -271,7 +280,7 @@ def load_vectors(_context, block, source):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def spread_values(_context, block, source):  # type: ignore[no-untyped-def]
+def spread_values(_context: Any, block: Any, source: Any) -> Any:
     """Return a block of one row, of the columns of the block type given: each the value at `source` in every lane."""
     kind = block.instance_type
     row = Block(kind.real, kind.lanes, 1, kind.columns)
@@ -285,7 +294,7 @@ def spread_values(_context, block, source):  # type: ignore[no-untyped-def]
 
 
 def _by_columns(block: Any, operands: int, combine: Any) -> Any:
-    """Return signature and generator of `combine(vectors, value, *operands)`, operands being rows of as many columns."""
+    """Return signature and generator of `combine(vectors, value, *operands)`, operands being one row of columns."""
     row = Block(block.real, block.lanes, 1, block.columns)
 
     def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -300,21 +309,21 @@ def _by_columns(block: Any, operands: int, combine: Any) -> Any:
 
 
 @intrinsic
-def add_columns(_context, block, addend):  # type: ignore[no-untyped-def]
+def add_columns(_context: Any, block: Any, addend: Any) -> Any:
     """Return block[r, c] + addend[c]."""
     del addend
     return _by_columns(block, 1, lambda vectors, value, a: vectors.builder.fadd(value, a))
 
 
 @intrinsic
-def scale_columns(_context, block, scale, shift):  # type: ignore[no-untyped-def]
+def scale_columns(_context: Any, block: Any, scale: Any, shift: Any) -> Any:
     """Return fma(block[r, c], scale[c], shift[c])."""
     del scale, shift
     return _by_columns(block, 2, lambda vectors, value, a, b: vectors.fma(value, a, b))
 
 
 @intrinsic
-def clip_columns(_context, block, low, high):  # type: ignore[no-untyped-def]
+def clip_columns(_context: Any, block: Any, low: Any, high: Any) -> Any:
     """Return block[r, c] clipped to low[c] and high[c]; NaN stays NaN."""
     del low, high
 
@@ -327,7 +336,7 @@ def clip_columns(_context, block, low, high):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def slope_columns(_context, block, slope):  # type: ignore[no-untyped-def]
+def slope_columns(_context: Any, block: Any, slope: Any) -> Any:
     """Return block[r, c] where it is > 0, else block[r, c] * slope[c]."""
     del slope
 
@@ -340,7 +349,7 @@ def slope_columns(_context, block, slope):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def load_voxels(_context, block, source, places, columns):  # type: ignore[no-untyped-def]
+def load_voxels(_context: Any, block: Any, source: Any, places: Any, _columns: Any) -> Any:
     """Return a block whose row r is `columns` vectors at source + places[r]; further columns are zero."""
     kind = block.instance_type
 
@@ -365,7 +374,7 @@ def load_voxels(_context, block, source, places, columns):  # type: ignore[no-un
 
 
 @intrinsic
-def store_voxels(_context, block, target, places, columns):  # type: ignore[no-untyped-def]
+def store_voxels(_context: Any, block: Any, target: Any, places: Any, _columns: Any) -> Any:
     """Store the first `columns` vectors of row r at target + places[r]."""
 
     def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -382,7 +391,7 @@ def store_voxels(_context, block, target, places, columns):  # type: ignore[no-u
 
 
 @intrinsic
-def store_lanes(_context, block, target, channel_step, columns, count):  # type: ignore[no-untyped-def]
+def store_lanes(_context: Any, block: Any, target: Any, _channel_step: Any, _columns: Any, _count: Any) -> Any:
     """Store the first `count` voxels of the first `columns` channels at target + channel * channel_step + voxel."""
 
     def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -406,7 +415,7 @@ def store_lanes(_context, block, target, channel_step, columns, count):  # type:
 
 
 @intrinsic
-def next_job(_context, counter):  # type: ignore[no-untyped-def]
+def next_job(_context: Any, counter: Any) -> Any:
     """Add one to the int64 at `counter`, as one step for all threads, and return what it was."""
 
     def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
