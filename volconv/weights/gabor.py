@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from .elementary import cos_sin_turns, exp
 from .generator import TRUNCATE, Filters, Generator, GeneratorParameter, Request, pad_to
 
 _KERNEL_SIZE = GeneratorParameter(
@@ -44,13 +45,11 @@ def make_gabor(request: Request) -> Filters:
     radii = _read_radii(request, (first, second), sigma, gamma)
     y = np.arange(-radii[0], radii[0] + 1, dtype=np.float64)[:, None]
     x = np.arange(-radii[1], radii[1] + 1, dtype=np.float64)[None, :]
-    along = np.array([math.sin(theta), math.cos(theta)])
-    across = np.array([math.cos(theta), -math.sin(theta)])
+    cos, sin = cos_sin_turns(theta / (2 * math.pi))
     y_sd, x_sd = y / sigma[first], x / sigma[second]
-    envelope = (along[0] * y_sd + along[1] * x_sd) ** 2 + (gamma * (across[0] * y_sd + across[1] * x_sd)) ** 2
-    phase = 2 * np.pi * (along[0] * (y / wavelength[first]) + along[1] * (x / wavelength[second]))
-    magnitude = np.exp(-0.5 * envelope)
-    taps = np.stack([magnitude * np.cos(phase), magnitude * np.sin(phase)])
+    along, across = sin * y_sd + cos * x_sd, gamma * (cos * y_sd - sin * x_sd)
+    magnitude = exp(-0.5 * (along * along + across * across))
+    taps = np.stack(cos_sin_turns(sin * (y / wavelength[first]) + cos * (x / wavelength[second]))) * magnitude
     third = next((a for a in range(request.ndim) if a not in (first, second)), None)
     return _extend(request, taps if third is None else np.expand_dims(taps, 1 + third))
 

@@ -1,17 +1,20 @@
 """The Gaussian family: gaussian and its derivatives, Laplacian of Gaussian, difference of Gaussians, unsharp mask.
 
 Taps are those of `scipy.ndimage` (``gaussian_filter``, ``gaussian_laplace``), which correlates with the sampled
-kernel reversed; the order of operations is scipy's too, so that the taps are the same to the last bits.
+kernel reversed; they agree to rounding, and unlike scipy's they are the same bits on every machine.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from .elementary import exp
 from .generator import KERNEL_SIZE, SIGMA, TRUNCATE, Filters, Generator, GeneratorParameter, Request, outer, pad_to
 
 MAX_ORDER = 10
-_ORDER = GeneratorParameter("order", "orders", 0, "order of the derivative, one number or one an axis")
+_ORDER = GeneratorParameter("order", "orders", 0, f"order of the derivative, 0 to {MAX_ORDER}, one or one an axis")
 _RATIO = GeneratorParameter("ratio", "number", 1.6, "of the second standard deviation to the first")
 _AMOUNT = GeneratorParameter("amount", "number", 1.0, "share of the detail that is added")
 
@@ -22,20 +25,21 @@ def sample_gaussian(sigma: float, order: int, radius: int) -> Filters:
     The Gaussian is sampled at whole voxels and scaled to sum 1; a derivative is the polynomial of the continuous
     one times these samples (`scipy.ndimage.gaussian_filter1d`, parameter ``order``).
     """
-    x = np.arange(-radius, radius + 1)
+    x = np.arange(-radius, radius + 1, dtype=np.float64)
     variance = sigma * sigma
-    taps: Filters = np.exp(-0.5 / variance * x.astype(np.float64) ** 2)
-    taps /= taps.sum()
+    taps = exp(-0.5 / variance * (x * x))
+    taps = taps / math.fsum(taps)
     if order == 0:
         return taps
-    # With g = q(x)·exp(p(x)): g' = (q' + q·p')·exp(p), p' = -x/variance; a step is a matrix on q's coefficients.
-    step = np.diag(np.arange(1.0, order + 1), 1) + np.diag(np.ones(order) / -variance, -1)
-    q = np.zeros(order + 1)
-    q[0] = 1.0
+    # With g = q(x)·exp(p(x)): g' = (q' + q·p')·exp(p), p' = -x/variance; q by its coefficients, lowest first.
+    q = [1.0]
     for _ in range(order):
-        q = step @ q
-    derivative: Filters = (x[:, None].astype(np.float64) ** np.arange(order + 1)) @ q * taps
-    return derivative[::-1].copy()
+        slope = [*(n * q[n] for n in range(1, len(q))), 0.0, 0.0]
+        q = [a - b for a, b in zip(slope, [0.0, *(c / variance for c in q)], strict=True)]
+    factor = np.zeros_like(x)
+    for coefficient in reversed(q):
+        factor = factor * x + coefficient
+    return (factor * taps)[::-1].copy()
 
 
 def make_gaussian(request: Request) -> Filters:

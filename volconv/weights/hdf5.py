@@ -67,7 +67,7 @@ class Hdf5Reader:
         except WeightsError:
             raise
         except _FAULTS as error:
-            text = " ".join(str(error).split())[:200] or type(error).__name__
+            text = " ".join(str(error.args[0] if error.args else error).split())[:200] or type(error).__name__
             if "already open for write" in text or "consistency flags" in text:
                 text = "not closed properly by the program that wrote it"
             raise WeightsError(f"damaged HDF5: {show(text)}", file=self._file.name, where=where) from error

@@ -1,6 +1,8 @@
-"""The formats weights are read from; a new one is its own file and one name in the tuple."""
+"""The formats weights are read from; a new one is its own file and one name below."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from ..errors import WeightsError
 from .base import Reader, WeightsFormat
@@ -11,11 +13,12 @@ from .safetensors_file import SAFETENSORS
 from .weight_file import WeightFile
 
 
-def formats() -> tuple[WeightsFormat, ...]:
-    """Return all formats, in the order in which a file is held against them."""
-    from .hdf5 import HDF5  # h5py takes a tenth of a second that other formats need not pay
+def formats() -> Iterator[WeightsFormat]:
+    """Yield all formats, in the order in which a file is held against them."""
+    yield from (SAFETENSORS, NPY, NPZ)
+    from .hdf5 import HDF5  # h5py takes a tenth of a second that files of other formats need not pay
 
-    return (SAFETENSORS, NPY, NPZ, HDF5)
+    yield HDF5
 
 
 def open_reader(file: WeightFile) -> tuple[str, Reader]:

@@ -7,6 +7,7 @@ on Laws kernels.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import NoReturn
 
@@ -36,8 +37,8 @@ def make_laws(request: Request) -> Filters:
     names = re.findall("..", code) if isinstance(code, str) else []
     if len(names) != request.ndim or "".join(names) != code or any(name not in VECTORS for name in names):
         _fail(request, code)
-    vectors = [np.array(VECTORS[name], np.float64) for name in names]
-    return request.embed(outer([v / np.sqrt(v @ v) for v in vectors])[None])
+    vectors = [np.array(VECTORS[name]) / math.sqrt(sum(tap * tap for tap in VECTORS[name])) for name in names]
+    return request.embed(outer(vectors)[None])
 
 
 def _fail(request: Request, code: object) -> NoReturn:
