@@ -75,11 +75,12 @@ def test_millimetres_on_an_uneven_grid_are_measured_along_each_axis(filters):
 def test_kernel_size(filters):
     native = filters("gabor", sigma=1, wavelength=3)
     assert native.shape == (2, 1, 17, 17)
-    cropped = filters("gabor", sigma=1, wavelength=3, kernel_size=5)
+    cropped = filters("gabor", sigma=1, wavelength=3, kernel_size=[1, 5, 5])
     np.testing.assert_array_equal(cropped, native[:, :, 6:-6, 6:-6])
     listed = filters("gabor", sigma=1, wavelength=3, kernel_size=[3, 5, 7])
     np.testing.assert_array_equal(listed[:, 1], native[:, 0, 6:-6, 5:-5])
     assert not listed[:, [0, 2]].any()
+    assert filters("gabor", sigma=1, wavelength=3, kernel_size=5).shape == (2, 5, 5, 5)
 
 
 @pytest.mark.parametrize(

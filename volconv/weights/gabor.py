@@ -13,11 +13,8 @@ import math
 import numpy as np
 
 from .elementary import cos_sin_turns, exp
-from .generator import TRUNCATE, Filters, Generator, GeneratorParameter, Request, pad_to
+from .generator import KERNEL_SIZE, TRUNCATE, Filters, Generator, GeneratorParameter, Request, pad_to
 
-_KERNEL_SIZE = GeneratorParameter(
-    "kernel_size", "length", None, "odd number of taps: one number in the plane, or one an axis"
-)
 _PARAMETERS = (
     GeneratorParameter("sigma", "length", None, "standard deviation of the envelope along the wave"),
     GeneratorParameter("wavelength", "length", None, "length of the wave"),
@@ -25,7 +22,7 @@ _PARAMETERS = (
     GeneratorParameter("theta", "number", 0.0, "direction of the wave in radians, from the plane's second letter"),
     GeneratorParameter("plane", "text", "hw", "the two axes of the plane: dh, dw or hw", ("dh", "dw", "hw")),
     TRUNCATE,
-    _KERNEL_SIZE,
+    KERNEL_SIZE,
 )
 
 
@@ -63,10 +60,10 @@ def _read_radii(request: Request, plane: tuple[int, int], sigma: tuple[float, ..
 
 
 def _extend(request: Request, taps: Filters) -> Filters:
-    """Return `taps` with zeros along the third axis where ``kernel_size`` is a list that wants them."""
-    if not isinstance(request.values.get("kernel_size", None), list | tuple):
+    """Return `taps` with zeros across the plane where ``kernel_size`` wants them."""
+    sizes = request.kernel_size()
+    if sizes is None:
         return taps
-    sizes = request.odd_sizes("kernel_size")
     request.check_taps("kernel_size", 2, sizes)
     return pad_to(taps, sizes)
 
