@@ -141,7 +141,7 @@ class BoundConv:
         lines = int(plan[at.N_Z] * plan[at.N_Y])
         last = kernel.name == "last"
         units = lines * int(plan[at.N_X]) if last else lines
-        unit_products = products * self._width * (1 if last else int(plan[at.N_X]))
+        unit_products = max(products, 1) * self._width * (1 if last else int(plan[at.N_X]))
         shares = shape.groups * blocks
         a_job = 1 if last or lines < 8 * threads else shares
         per_job = max(1, min(_JOB_PRODUCTS // (unit_products * a_job), units // (4 * threads)))

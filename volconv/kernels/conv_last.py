@@ -86,7 +86,7 @@ def _make_job(real: Any, code: int) -> Any:
         weights0, table0 = pointer(weights, block * products * width), pointer(table, block * at.TABLE_ROWS * width)
         shifts = pointer(offsets, 0)
         inputs, outputs = make_places(kind), make_places(kind)
-        for start in range(0, products, split):
+        for start in range(0, max(products, 1), split):  # no taps at all: a phase of a transposed convolution
             end = min(start + split, products)
             for voxel in range(first, stop, rows_of(kind)):
                 place_voxels(kind, inputs, outputs, voxel, stop, plan)
