@@ -82,7 +82,7 @@ def _make_simple(real: Any) -> dict[str, Callable[..., Any]]:
 def _make_smooth(real: Any) -> dict[str, Callable[..., Any]]:
     number = np.float32 if real.bitwidth == 32 else np.float64
     zero, selu_scale, selu_low = number(0), number(_SELU_SCALE), number(_SELU_SCALE * _SELU_ALPHA)
-    exp, expm1, log1p, tanh, sigmoid, normal, sigmoid_cubic = make_elementary(real)
+    _, exp_low, expm1, log1p, tanh, sigmoid, normal, sigmoid_cubic = make_elementary(real)
 
     @inlined
     def elu(v: Any, alpha: Any) -> Any:
@@ -110,7 +110,7 @@ def _make_smooth(real: Any) -> dict[str, Callable[..., Any]]:
     def softplus(v: Any, beta: Any, threshold: Any) -> Any:
         t = v * beta
         # log(1 + e^t) without overflow
-        soft = ((t if t > zero else zero) + log1p(exp(-fabs(t)))) / beta
+        soft = ((t if t > zero else zero) + log1p(exp_low(t))) / beta
         return v if t > threshold else soft
 
     return {
@@ -146,7 +146,18 @@ def make_finish_row(real: Any, per_lane: bool) -> Callable[..., Any]:
     (silu, sigmoid, tanh, softplus, hardswish, clip, absolute) = rows[8:]
 
     @inlined
-    def finish_row(code: Any, *row: Any) -> None:
+    def finish_row(code: Any, affine: Any, out: Any, start: Any, n: Any, tables: Any, c: Any, p: Any, q: Any) -> None:
+        scales, shifts, slopes = tables
+        if affine:  # a loop apart: together with each activation's, all would be compiled twice
+            scale, shift = load(scales, c), load(shifts, c)
+            for i in range(n):
+                if per_lane:
+                    scale, shift = load(scales, c + i), load(shifts, c + i)
+                store(out, start + i, fma(load(out, start + i), scale, shift))
+        choose(code, out, start, n, slopes, c, p, q)
+
+    @inlined
+    def choose(code: Any, *row: Any) -> None:
         if code == 0:
             identity(*row)
         elif code == 1:
@@ -184,16 +195,12 @@ def make_finish_row(real: Any, per_lane: bool) -> Callable[..., Any]:
 def _make_row(name: str, activation: Callable[..., Any], per_lane: bool) -> Callable[..., Any]:
     act = _with_all_parameters(name, activation)
 
-    def row(affine: Any, out: Any, start: Any, n: Any, tables: Any, c: Any, p: Any, q: Any) -> None:
-        scales, shifts, slopes = tables
-        scale, shift, slope = load(scales, c), load(shifts, c), load(slopes, c)
+    def row(out: Any, start: Any, n: Any, slopes: Any, c: Any, p: Any, q: Any) -> None:
+        slope = load(slopes, c)
         for i in range(n):
             if per_lane:
-                scale, shift, slope = load(scales, c + i), load(shifts, c + i), load(slopes, c + i)
-            v = load(out, start + i)
-            if affine:
-                v = fma(v, scale, shift)
-            store(out, start + i, act(v, p, q, slope))
+                slope = load(slopes, c + i)
+            store(out, start + i, act(load(out, start + i), p, q, slope))
 
     # Compiled names must tell apart what the row closes over.
     row.__name__ = row.__qualname__ = f"{name}_row_{'lanes' if per_lane else 'even'}"

@@ -60,6 +60,9 @@ _TAIL_SCALE = {32: 0.25, 64: 0.1875}
 _TAIL_END = {32: 15.0, 64: 40.0}
 # Arguments beyond these give 0 and infinity (exp), -1 (expm1).
 _EXP_LOW, _EXP_HIGH, _EXPM1_LOW = {32: -104.0, 64: -746.0}, {32: 89.0, 64: 710.0}, {32: -18.0, 64: -40.0}
+# 1 + exp(-x) and 1 - Phi(-x) are 1 from here on. Cutting large arguments off here spares the slow arithmetic of numbers
+# near the smallest one.
+_SIGMOID_FULL, _NORMAL_FULL, _CUBIC_FULL = {32: 20.0, 64: 40.0}, {32: 7.0, 64: 9.0}, {32: 6.0, 64: 8.0}
 # Adding this rounds to an integer, which then stands in the sum's lowest bits.
 _ROUNDER = {32: 1.5 * 2.0**23, 64: 1.5 * 2.0**52}
 # ln 2 = high + low, high short enough for n * high to be exact.
@@ -152,9 +155,10 @@ def make_polynomial(coefficients: tuple[float, ...]) -> Any:
 
 
 class Elementary(NamedTuple):
-    """The functions of one element type, callable from kernels."""
+    """The functions of one element type, callable from kernels; `exp_low` is exp(-|x|), exact for x below 20 or 40."""
 
     exp: Callable[[Any], Any]
+    exp_low: Callable[[Any], Any]
     expm1: Callable[[Any], Any]
     log1p: Callable[[Any], Any]
     tanh: Callable[[Any], Any]
@@ -167,12 +171,14 @@ class Elementary(NamedTuple):
 def make_elementary(real: Any) -> Elementary:
     """Return the functions for `real`, numba's float32 or float64."""
     exp, expm1 = _make_exp(real)
+    exp_low = _make_exp_low(real, exp)
     return Elementary(
         exp,
+        exp_low,
         expm1,
         _make_log1p(real),
         _make_tanh(real, expm1),
-        _make_sigmoid(real, exp),
+        _make_sigmoid(real, exp_low),
         _make_normal(real, exp),
         _make_sigmoid_cubic(real, exp),
     )
@@ -187,7 +193,7 @@ def _make_exp(real: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     low, high, low_m1 = number(_EXP_LOW[bits]), number(_EXP_HIGH[bits]), number(_EXPM1_LOW[bits])
     log2_e, rounder = number(1 / math.log(2)), number(_ROUNDER[bits])
     ln2_high, ln2_low = number(_LN2_HIGH[bits]), number(_LN2_LOW[bits])
-    half, one = number(0.5), number(1)
+    zero, half, one = number(0), number(0.5), number(1)
     series = make_polynomial(_EXPM1[bits])
 
     @inlined
@@ -198,13 +204,15 @@ def _make_exp(real: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
 
     @inlined
     def exp(x: Any) -> Any:
-        x = low if x < low else x
+        none = x < low  # set apart: processors take a hundred cycles to multiply down to nothing
+        x = zero if none else x
         x = high if x > high else x
         n = fma(x, log2_e, rounder) - rounder
         # 2^n in two factors: n reaches beyond the exponents of normal numbers
         part = fma(n, half, rounder)
         rest = n - (part - rounder)
-        return (reduced(x, n) + one) * power_of_two(part) * power_of_two(rest + rounder)
+        result = (reduced(x, n) + one) * power_of_two(part) * power_of_two(rest + rounder)
+        return zero if none else result
 
     @inlined
     def expm1(x: Any) -> Any:
@@ -217,6 +225,18 @@ def _make_exp(real: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
         return result + result
 
     return exp, expm1
+
+
+def _make_exp_low(real: Any, exp: Any) -> Callable[[Any], Any]:
+    bits, number = _constants(real)
+    full = number(_SIGMOID_FULL[bits])
+
+    @inlined
+    def exp_low(x: Any) -> Any:
+        """exp(-|x|), where x above 20 (40 in float64) counts as that: too little to change a sum with 1"""
+        return exp(-fabs(full if x > full else x))
+
+    return exp_low
 
 
 def _make_log1p(real: Any) -> Callable[[Any], Any]:
@@ -246,13 +266,13 @@ def _make_tanh(real: Any, expm1: Any) -> Callable[[Any], Any]:
     return tanh
 
 
-def _make_sigmoid(real: Any, exp: Any) -> Callable[[Any], Any]:
+def _make_sigmoid(real: Any, exp_low: Any) -> Callable[[Any], Any]:
     _, number = _constants(real)
     one = number(1)
 
     @inlined
     def sigmoid(x: Any) -> Any:
-        e = exp(-fabs(x))
+        e = exp_low(x)
         return (e if x < 0 else one) / (one + e)
 
     return sigmoid
@@ -261,13 +281,13 @@ def _make_sigmoid(real: Any, exp: Any) -> Callable[[Any], Any]:
 def _make_normal(real: Any, exp: Any) -> Callable[[Any], Any]:
     bits, number = _constants(real)
     end, scale = number(_TAIL_END[bits]), number(_TAIL_SCALE[bits])
-    one, two, half = number(1), number(2), number(0.5)
+    full, one, two, half = number(_NORMAL_FULL[bits]), number(1), number(2), number(0.5)
     series = make_polynomial(_TAIL[bits])
 
     @inlined
     def normal(x: Any) -> Any:
         """The standard normal distribution function, accurate in both tails"""
-        a = fabs(x)
+        a = fabs(full if x > full else x)
         a = end if a > end else a
         square = a * a
         rest = fma(a, a, -square)  # what rounding the square lost, and exp would magnify
@@ -285,12 +305,12 @@ def _make_sigmoid_cubic(real: Any, exp: Any) -> Callable[[Any], Any]:
     linear, cubic = Fraction("1.59576912160573071175978423974"), Fraction("0.0713548162726002487763727522799")
     a, b, one = number(float(linear)), number(float(cubic)), number(1)
     a_low, b_low = number(float(linear - Fraction(float(a)))), number(float(cubic - Fraction(float(b))))
-    end = number({32: 12.0, 64: 24.0}[bits])
+    end, full = number({32: 12.0, 64: 24.0}[bits]), number(_CUBIC_FULL[bits])
 
     @inlined
     def sigmoid_cubic(x: Any) -> Any:
         """sigmoid(w), w = 2 sqrt(2/pi) (x + 0.044715 x^3), which is (1 + tanh(w / 2)) / 2"""
-        z = fabs(x)
+        z = fabs(full if x > full else x)
         z = end if z > end else z
         square = z * z
         scaled = b * square
