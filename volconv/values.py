@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from .errors import SpecError, show
 
-_LENGTH = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(mm|voxels?)\s*\Z")
+_LENGTH = re.compile(r"\s*([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)\s*(mm|voxels?)\s*\Z")
 MISSING: Any = object()
 
 

@@ -11,7 +11,8 @@ from .tree import MAX_DEPTH, MAX_NODES, SURROGATES, Node, fail_at, read_number
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?(?![0-9A-Za-z_.+-])")
-_STRING = re.compile(r'"(?:[^"\\\x00-\x1f]+|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
+# Possessive (++, *+): without them an unfinished text takes exponential time.
+_STRING = re.compile(r'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"')
 _WORD = re.compile(r"[-+.\w]+|/[/*]|\S", re.ASCII)
 _WORDS = {"true": True, "false": False, "null": None}
 
@@ -25,6 +26,8 @@ def read_json(text: str, file: str) -> Node:
         With line and column: not JSON (comments, trailing commas, NaN), duplicate keys, numbers out of range, more
         than `MAX_NODES` values, deeper than `MAX_DEPTH`.
     """
+    if text.count(",") > MAX_NODES:
+        fail_at(Place(file), f"more than {MAX_NODES} values", "fewer; large weights go in a weights file")
     return _Reader(text, file).read()
 
 
