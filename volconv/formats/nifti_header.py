@@ -154,7 +154,8 @@ def load_header(start: bytes, name: str) -> NiftiHeader:
     FormatError
         Naming the field that is wrong.
     """
-    return _Gate(start, name).load()
+    with np.errstate(all="ignore"):  # numbers a hostile header holds overflow; what comes out is checked
+        return _Gate(start, name).load()
 
 
 class _Gate:
@@ -340,9 +341,8 @@ class _Gate:
 
     def check_invertible(self, affine: NDArray[np.float64], where: str) -> None:
         """Raise where voxels of the grid fall onto each other."""
-        with np.errstate(over="ignore"):
-            norms = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
-        spans = bool(np.isfinite(norms).all() and (norms > 0).all())
+        norms = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+        spans = bool(np.isfinite([*norms, *affine[:3, 3]]).all() and (norms > 0).all())
         if not spans or abs(np.linalg.det(affine[:3, :3] / norms)) < _SMALLEST_VOLUME:
             self.fail(where, affine[:3, :3].tolist(), "three axes that span a volume")
 

@@ -99,11 +99,13 @@ def make_forms(info: OutputInfo) -> Forms:
         return _forms_of_geometry(info)
     voxel_map = turn_map(info.voxel_map, info.origin.axes)
     moved = not (info.voxel_map.is_identity and info.shape == info.origin.shape)
-    sform = np.array(source.srow).reshape(3, 4) @ voxel_map if source.sform_code > 0 else None
-    sform_code = source.sform_code
+    sform = np.array(source.srow).reshape(3, 4) if source.sform_code > 0 else None
+    sform_code, qoffset = source.sform_code, source.qoffset
+    if not info.voxel_map.is_identity:  # a product with the identity would still lose the sign of zeros
+        sform = None if sform is None else sform @ voxel_map
+        qoffset = (_qform(source) @ voxel_map)[:3, 3] if source.qform_code > 0 else qoffset
     if moved and not source.sform_code and not source.qform_code and source.affine is not None:
         sform, sform_code = (source.affine @ voxel_map)[:3], _ALIGNED
-    qoffset = (_qform(source) @ voxel_map)[:3, 3] if source.qform_code > 0 else source.qoffset
     return Forms(
         spacing=tuple(s * abs(m) for s, m in zip(_spacing(source), np.diag(voxel_map)[:3], strict=True)),
         units=source.units,

@@ -75,11 +75,16 @@ def _check_existing(path: Path, status: os.stat_result, inputs: Iterable[Path], 
     if not stat.S_ISREG(status.st_mode):
         raise OutputError("found a pipe, device or socket, expected a file name", file=str(path))
     for source in inputs:
-        with contextlib.suppress(OSError, ValueError):
-            if os.path.samestat(status, source.stat()):
-                raise OutputError(f"is the same file as the input {source}; name another output", file=str(path))
+        if _is_same_file(status, source):
+            raise OutputError(f"is the same file as the input {source}; name another output", file=str(path))
     if not force:
         raise OutputError("exists; name another output, or replace it with --force", file=str(path))
+
+
+def _is_same_file(status: os.stat_result, source: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        return os.path.samestat(status, source.stat())
+    return False
 
 
 def _probe(path: Path, target: Path) -> None:

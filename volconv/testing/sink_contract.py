@@ -73,7 +73,7 @@ class SinkContract:
         sink = self.make_sink(tmp_path, info)
         sink.create()
         regions = list(Region.whole(info.shape).split(window))
-        np.random.default_rng(3).shuffle(regions)  # type: ignore[arg-type]
+        np.random.default_rng(3).shuffle(regions)
         for region in regions:
             sink.write(region, values[:, *region.slices()])
         sink.finish()
