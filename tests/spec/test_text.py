@@ -66,7 +66,15 @@ def test_paths_that_are_no_files(tmp_path):
     (tmp_path / "folder.yaml").mkdir()
     (tmp_path / "dangling.yaml").symlink_to("nowhere")
     (tmp_path / "loop.yaml").symlink_to("loop.yaml")
-    names = ["missing.yaml", "fifo.yaml", "folder.yaml", "dangling.yaml", "loop.yaml", "n" * 5000 + ".yaml", "nul\0.yaml"]
+    names = [
+        "missing.yaml",
+        "fifo.yaml",
+        "folder.yaml",
+        "dangling.yaml",
+        "loop.yaml",
+        "n" * 5000 + ".yaml",
+        "nul\0.yaml",
+    ]
     for name in names:
         with pytest.raises(MissingFileError, match="expected a spec file") as caught:
             read_text(tmp_path / name)

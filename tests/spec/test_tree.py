@@ -12,7 +12,9 @@ from volconv.spec.tree import Item, Node, build_node, read_number
 from volconv.values import Length
 
 
-@pytest.mark.parametrize(("text", "base", "value"), [("7", 10, 7), ("-1e-5", 10, -1e-5), ("0x1f", 16, 31), ("5.", 10, 5.0)])
+@pytest.mark.parametrize(
+    ("text", "base", "value"), [("7", 10, 7), ("-1e-5", 10, -1e-5), ("0x1f", 16, 31), ("5.", 10, 5.0)]
+)
 def test_number(text, base, value):
     out = read_number(text, base)
     assert out == value
@@ -31,7 +33,9 @@ def test_python_data_round_trips():
 
 
 def test_arrays_tuples_and_other_mappings_become_plain_data():
-    data = MappingProxyType({"a": np.arange(4, dtype=np.float32).reshape(2, 2), "b": np.int64(3), "c": (Length(1, "mm"),)})
+    data = MappingProxyType(
+        {"a": np.arange(4, dtype=np.float32).reshape(2, 2), "b": np.int64(3), "c": (Length(1, "mm"),)}
+    )
     plain = Item(build_node(data), "f").plain()
     assert plain == {"a": [[0.0, 1.0], [2.0, 3.0]], "b": 3, "c": [Length(1, "mm")]}
     assert type(plain["b"]) is int

@@ -10,7 +10,7 @@ from ..values import nearest
 from .model import DIALECTS, DTYPES, FORMAT_VERSION, InputSpec, Parameter, Spec, Stage, WeightsFile
 from .parameters import put_settings, read_parameters
 from .paths import check_path
-from .stages import VOLUME, read_name, read_stages
+from .stages import VOLUME, list_names, read_name, read_stages
 from .tree import Item, Node
 
 SPEC_KEYS = (
@@ -131,9 +131,10 @@ def _read_outputs(section: Item | None, stages: tuple[Stage, ...]) -> tuple[str,
     entries = section.elements("a list of stage names")
     if not entries:
         section.fail("at least one stage name")
+    names = {s.name: s for s in stages}
     out: dict[str, str] = {}
     for entry in entries:
-        name = _read_output(entry, [s.name for s in stages])
+        name = _read_output(entry, names)
         # Each output is a file; some file systems take A and a for the same.
         if name.lower() in out:
             entry.fail(
@@ -143,11 +144,10 @@ def _read_outputs(section: Item | None, stages: tuple[Stage, ...]) -> tuple[str,
     return tuple(out.values())
 
 
-def _read_output(entry: Item, names: list[str]) -> str:
-    name: str = read_name(entry)
+def _read_output(entry: Item, names: Mapping[str, Stage]) -> str:
+    name = read_name(entry)
     if name == VOLUME:
         entry.fail("the name of a stage", "input, the volume itself")
     if name not in names:
-        listed = ", ".join(names) if len(names) <= 20 else f"{', '.join(names[:20])}, ..."
-        entry.fail(f"one of {listed}{nearest(name, names)}", f"no stage {name!r}")
+        entry.fail(f"one of {list_names(list(names))}{nearest(name, names)}", f"no stage {name!r}")
     return name

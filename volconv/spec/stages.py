@@ -25,12 +25,12 @@ def read_stages(section: Item, values: Mapping[str, Any]) -> tuple[Stage, ...]:
     items = section.elements("a list of stages")
     if not items:
         section.fail("at least one stage", "no stages")
-    names = _name_stages(items)
-    out: list[Stage] = []
-    for i, (item, name) in enumerate(zip(items, names, strict=True)):
-        inputs = _read_inputs(item, names, i)
-        out.append(_read_stage(item, name, inputs, values))
-    return tuple(out)
+    names = [VOLUME, *_name_stages(items)]
+    order = {name: i for i, name in enumerate(names)}
+    return tuple(
+        _read_stage(item, names[i], _read_inputs(item, order, i, names[i - 1]), values)
+        for i, item in enumerate(items, 1)
+    )
 
 
 def read_name(item: Item) -> str:
@@ -78,7 +78,8 @@ def _read_op(item: Item) -> str:
     return op
 
 
-def _read_inputs(item: Item, names: list[str], index: int) -> tuple[str, ...]:
+def _read_inputs(item: Item, order: Mapping[str, int], index: int, before: str) -> tuple[str, ...]:
+    """Return the stages that the stage at `index` reads; by default the one `before` it."""
     keys = item.entries()
     if "input" in keys and "inputs" in keys:
         keys["inputs"].fail("one of the two", "input and inputs together")
@@ -86,23 +87,26 @@ def _read_inputs(item: Item, names: list[str], index: int) -> tuple[str, ...]:
         entries = keys["inputs"].elements("a list of stage names")
         if not entries:
             keys["inputs"].fail("at least one stage name")
-        return tuple(_read_input(entry, names, index) for entry in entries)
-    if "input" in keys:
-        return (_read_input(keys["input"], names, index),)
-    return (names[index - 1] if index else VOLUME,)
+        return tuple(_read_input(entry, order, index) for entry in entries)
+    return (_read_input(keys["input"], order, index) if "input" in keys else before,)
 
 
-def _read_input(entry: Item, names: list[str], index: int) -> str:
-    earlier = [VOLUME, *names[:index]]
+def _read_input(entry: Item, order: Mapping[str, int], index: int) -> str:
     name = entry.text("the name of an earlier stage, or input")
-    if name in earlier:
-        return name
-    if name == names[index]:
+    found = order.get(name)
+    if found is None:
+        earlier = [known for known, i in order.items() if i < index]
+        entry.fail(f"one of {list_names(earlier)}{nearest(name, earlier)}", f"no stage {describe(name)}")
+    if found == index:
         entry.fail("an earlier stage", f"{name!r}, the stage itself")
-    if name in names:
+    if found > index:
         entry.fail("an earlier stage; stages are carried out in order", f"{name!r}, a later stage")
-    listed = ", ".join(earlier) if len(earlier) <= 20 else f"{', '.join(earlier[:20])}, ..."
-    return entry.fail(f"one of {listed}{nearest(name, earlier)}", f"no stage {describe(name)}")
+    return name
+
+
+def list_names(names: list[str]) -> str:
+    """Return `names` as a message lists them: 20 at most."""
+    return ", ".join(names) if len(names) <= 20 else f"{', '.join(names[:20])}, ..."
 
 
 def _read_stage(item: Item, name: str, inputs: tuple[str, ...], values: Mapping[str, Any]) -> Stage:
