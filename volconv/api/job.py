@@ -74,7 +74,7 @@ class Job:
     def files_read(self) -> list[Path]:
         """Every file the run reads: volumes, spec, weights."""
         spec = [Path(self.spec.source)] if self.spec.folder is not None else []
-        return [*self.inputs, *spec, *self.loader.stores]
+        return [*self.inputs, *spec, *self.loader.files]
 
     def all_sinks(self) -> list[Sink]:
         """Return every sink."""

@@ -19,6 +19,7 @@ def warmup(on_event: Callable[[Any], None] | None = None) -> dict[str, Any]:
     dict
         What was compiled, where the cache is, and the time it took.
     """
-    from ..engine.numba_engine import warmup as compile_kernels
+    from ..engine.warmup import warmup as compile_kernels
+    from ..run.events import Compiling
 
-    return dict(compile_kernels(on_event))
+    return compile_kernels(None if on_event is None else lambda count: on_event(Compiling(count)))

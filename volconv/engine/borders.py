@@ -42,7 +42,7 @@ def fill_borders(values: NDArray[Any], box: Region, inner: Region, mode: str | N
 
 
 def _fill_slab(
-    values: NDArray[Any], part: tuple[slice, ...], axis: int, a: int, b: int, start: int, mode: str, length: int
+    values: NDArray[Any], part: tuple[Any, ...], axis: int, a: int, b: int, start: int, mode: str, length: int
 ) -> None:
     at = (*part[: 1 + axis], slice(a, b), *part[2 + axis :])
     if mode == "zeros":

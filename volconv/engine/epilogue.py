@@ -16,7 +16,8 @@ from ..ops.affine import Affine
 def make_epilogue(parts: tuple[Node, ...], channels: int, dtype: Any) -> Epilogue:
     """Return the epilogue of `parts`: at most one affine, then at most one activation, over `channels`."""
     scale = shift = slope = None
-    activation, parameters = "identity", ()
+    activation = "identity"
+    parameters: tuple[float, ...] = ()
     for part in parts:
         if isinstance(part.op, Affine):
             scale, shift = _each(part.op.scale, channels, dtype), _each(part.op.shift, channels, dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -154,7 +155,11 @@ def _bind(node: Node, plan: Plan) -> Any:
         bias = node.tensors["bias"].astype(dtype) if op.bias else None
         if isinstance(op, Conv3d):
             return bind_conv(kernel, shape, weight.reshape(*weight.shape[:2], -1), bias, epilogue)
-        return [(p, bind_conv(kernel, shape, phase_weights(op, p, weight), bias, epilogue)) for p in list_phases(op)]
+        bound = []
+        for phase in list_phases(op):
+            part = phase_weights(op, phase, weight)
+            bound.append((phase, bind_conv(kernel, replace(shape, taps=part.shape[2]), part, bias, epilogue)))
+        return bound
     if op.kernel == "pointwise":
         return bind_pointwise(make_epilogue((node, *node.epilogue), channels, dtype), node.wire.dtype)
     return None

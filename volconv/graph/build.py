@@ -14,7 +14,7 @@ from ..ops.registry import get_dialect
 from ..spec.model import GeneratorSource, InitSource, InlineSource, KeySource, Spec, Stage, TensorSource
 from ..values import Values, nearest
 from .model import INPUT, Graph, Node
-from .tensors import TensorLoader, fit_shape
+from .tensors import TensorLoader, check_shape
 
 NUMPY_DTYPES = {"float32": np.float32, "float64": np.float64}
 
@@ -97,9 +97,7 @@ def _read(
     if not reader.tensors:
         return reader.read(values, Context(wire.channels)), {}
     source = _source(stage, "weight")
-    weight = None
-    if not isinstance(source, InitSource):
-        weight = loader.load(source, stage, reader, wire.channels, wire.spacing_mm)
+    weight = None if isinstance(source, InitSource) else loader.find(source, stage, reader, wire)
     if "bias" in reader.tensors:
         default = not isinstance(source, GeneratorSource | InlineSource)
         values = replace_values(values, bias="bias" in stage.tensors or values.get("bias", default))
@@ -112,14 +110,13 @@ def _read(
     for name, shape in shapes.items():
         origin = _source(stage, name, like=source)
         if isinstance(origin, InitSource):
-            stored = loader.initialise(origin, op, name, shape)
-        elif name == "weight" and weight is not None:
-            stored = weight
+            stored = loader.initialise(origin, op, f"{stage.name}.{name}", shape)
         else:
-            stored = loader.load(origin, stage, reader, wire.channels, wire.spacing_mm)
-        place = origin.place if origin.place.line else stage.place
-        fitted = fit_shape(stored, shape, f"stage {stage.name!r} ({stage.op}): {_label(origin, name)}", place, shapes)
-        tensors[name] = _finite(reader.canonical(op, name, fitted), wire.dtype, stage, name)
+            found = weight if name == "weight" and weight is not None else loader.find(origin, stage, reader, wire)
+            place = origin.place if origin.place.line else stage.place
+            check_shape(found.shape, shape, f"stage {stage.name!r} ({stage.op}): {_label(origin, name)}", place)
+            stored = found.read().reshape(shape)
+        tensors[name] = _finite(reader.canonical(op, name, stored), wire.dtype, stage, name)
     return op, tensors
 
 

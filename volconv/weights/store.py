@@ -167,14 +167,19 @@ def get_tensor(
         For another shape, a type that is no real number, NaN, Inf, and numbers beyond the range of `dtype`.
     """
     where = f"{show(key)} ({used_for})" if used_for else show(key)
-    try:
-        info = store.info(key)
-    except MissingTensorError as error:
-        raise MissingTensorError(error.message, file=error.file, where=used_for or None) from None
-    if expected_shape is not None and info.shape != tuple(expected_shape):
-        found, expected = list(info.shape), list(expected_shape)
+    shape = get_shape(store, key, used_for=used_for)
+    if expected_shape is not None and shape != tuple(expected_shape):
+        found, expected = list(shape), list(expected_shape)
         raise WeightsError(f"found shape {found}, expected {expected}", file=str(store.path), where=where)
     return to_dtype(store[key], dtype, file=str(store.path), where=where)
+
+
+def get_shape(store: WeightsStore, key: str, *, used_for: str = "") -> tuple[int, ...]:
+    """Return the shape of a tensor without reading it; raises as `get_tensor` does where there is none."""
+    try:
+        return store.info(key).shape
+    except MissingTensorError as error:
+        raise MissingTensorError(error.message, file=error.file, where=used_for or None) from None
 
 
 def to_dtype(values: NDArray[Any], dtype: str, *, file: str | None = None, where: str | None = None) -> NDArray[Any]:

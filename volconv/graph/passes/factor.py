@@ -7,6 +7,7 @@ split is exact but for rounding; it depends on the layer's weights and parameter
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
@@ -33,8 +34,8 @@ def _factors(node: Node) -> tuple[Array, Array, Array] | None:
     """Return the vectors (O, k) along D, H, W of every filter, or None where splitting is wrong or does not pay."""
     op = node.op
     assert isinstance(op, Conv3d)
-    sizes = op.kernel_size
-    if op.groups != op.in_channels or np.prod(sizes) < _GAIN * sum(k for k in sizes if k > 1):
+    long = [k for k in op.kernel_size if k > 1]
+    if op.groups != op.in_channels or len(long) < 2 or prod(long) < _GAIN * sum(long):
         return None
     weight = node.tensors["weight"][:, 0].astype(np.float64)
     vectors = [split_filter(taps) for taps in weight]

@@ -1,0 +1,261 @@
+import json
+
+import h5py
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy.ndimage import center_of_mass, gaussian_filter
+
+import volconv
+from volconv.errors import FormatError, MissingFileError, OutputError, ShapeError, SpecError, UsageError, WeightsError
+from volconv.formats.record import read_record
+
+OBLIQUE = nib.affines.from_matvec(
+    nib.eulerangles.euler2mat(0.3, -0.2, 0.4) @ np.diag([-0.9, 1.1, 2.5]), [12.0, -30.0, 5.0]
+)
+
+
+@pytest.fixture
+def scan(tmp_path):
+    """A blob on an oblique, anisotropic grid, off centre."""
+    i, j, k = np.indices((40, 36, 24))
+    blob = 1000 * np.exp(-((i - 19.3) ** 2 / 18 + (j - 17.8) ** 2 / 18 + (k - 11.6) ** 2 / 6))
+    image = nib.Nifti1Image(blob.astype("f4"), OBLIQUE)
+    image.set_qform(OBLIQUE, code=1)
+    image.set_sform(OBLIQUE, code=1)
+    path = tmp_path / "scan.nii.gz"
+    nib.save(image, path)
+    return path
+
+
+def spec_file(tmp_path, *stages, **more):
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps({"volconv": 1, "stages": list(stages), **more}))
+    return path
+
+
+def blob_mm(path):
+    image = nib.load(path)
+    data = image.get_fdata()
+    return nib.affines.apply_affine(image.affine, center_of_mass(data if data.ndim == 3 else data[..., 0]))
+
+
+def test_a_gaussian_in_millimetres_is_scipys(scan, tmp_path):
+    out = tmp_path / "out.nii.gz"
+    summary = volconv.run("gaussian", scan, out, settings={"sigma": "2mm"})
+    image = nib.load(scan)
+    sigma = 2 / np.array(image.header.get_zooms(), float)
+    expected = gaussian_filter(image.get_fdata(), sigma, mode="nearest", truncate=4.0)
+    found = nib.load(out)
+    assert np.abs(found.get_fdata() - expected).max() <= 1e-5 * np.ptp(image.get_fdata())
+    np.testing.assert_array_equal(found.affine, image.affine)
+    assert found.header["sform_code"] == found.header["qform_code"] == 1
+    assert summary["outputs"][0]["shape"] == [24, 36, 40]
+
+
+DELTA = [[[[[0, 0, 0], [0, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 1, 0], [0, 0, 0]], [[0, 0, 0], [0, 0, 0], [0, 0, 0]]]]]
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        {"op": "Conv3d", "stride": 2, "padding": 3, "weight": {"generator": "gaussian", "sigma": 1, "truncate": 3}},
+        {"op": "Conv3d", "stride": [1, 2, 3], "padding": "valid", "weight": DELTA},
+        {"op": "Conv3d", "weight": {"generator": "mean", "size": [3, 5, 7]}},
+        {"op": "Conv3d", "padding": [2, 0, 1], "dilation": 2, "weight": DELTA},
+        {"op": "ConvTranspose3d", "stride": 2, "padding": 1, "weight": {"generator": "gaussian", "sigma": 1}},
+        {"op": "ConvTranspose3d", "stride": [3, 1, 2], "output_padding": [1, 0, 1], "kernel_size": [3, 3, 3],
+         "weight": {"generator": "gaussian", "sigma": 1.2}},
+    ],
+)  # fmt: skip
+def test_a_blob_stays_where_it_is_in_the_world(scan, tmp_path, stage):
+    out = tmp_path / "out.nii"
+    volconv.run(spec_file(tmp_path, stage), scan, out)
+    # even taps of a strided transposed kernel weigh phases unequally: the blob is wide enough for that not to matter
+    assert np.abs(blob_mm(out) - blob_mm(scan)).max() < 0.01
+    header = nib.load(out).header
+    np.testing.assert_allclose(header.get_qform(), header.get_sform(), atol=1e-4)
+
+
+@pytest.mark.parametrize("ending", ["nii", "nii.gz", "h5", "hdr"])
+def test_any_cut_gives_the_same_bytes(scan, tmp_path, ending):
+    spec = spec_file(
+        tmp_path,
+        {"op": "Conv3d", "out_channels": 3, "kernel_size": 3, "stride": [1, 2, 1], "padding": 1, "weight": {"init": "default", "seed": 1}},
+        {"op": "SiLU"},
+        {"op": "ConvTranspose3d", "out_channels": 2, "kernel_size": 2, "stride": 2, "weight": {"init": "default", "seed": 2}},
+    )  # fmt: skip
+    files = []
+    for n, options in enumerate(
+        [{}, {"tile": "whole"}, {"tile": (16, 16, 16)}, {"tile": (33, 7, 64), "threads": 1}, {"memory": "400MB"}]
+    ):
+        out = tmp_path / f"out{n}.{ending}"
+        volconv.run(spec, scan, out, **options)
+        files.append((out if ending != "hdr" else out.with_suffix(".img")).read_bytes())
+    assert len(set(files)) == 1
+
+
+def test_one_scan_in_many_orders_is_one_scan_in_the_world(scan, tmp_path):
+    image = nib.load(scan)
+    reference = None
+    for code in ("RAS", "LAS", "LPI", "SAR", "IAL", "AIL"):
+        turned = nib.as_closest_canonical(image).as_reoriented(
+            nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(code))
+        )
+        path, out = tmp_path / f"{code}.nii.gz", tmp_path / f"{code}_out.nii.gz"
+        nib.save(turned, path)
+        volconv.run("gaussian", path, out, settings={"sigma": "3mm"})
+        back = nib.as_closest_canonical(nib.load(out))
+        assert nib.aff2axcodes(nib.load(out).affine) == tuple(code)
+        reference = back.get_fdata() if reference is None else reference
+        np.testing.assert_allclose(back.get_fdata(), reference, atol=1e-6 * np.ptp(image.get_fdata()))
+
+
+def test_several_outputs_and_saved_stages(scan, tmp_path):
+    stages = [
+        {"op": "Conv3d", "name": "a", "weight": {"generator": "gradient"}, "padding": "same"},
+        {"op": "VectorNorm", "name": "b"},
+    ]
+    both = spec_file(tmp_path, *stages, outputs=["a", "b"])
+    volconv.run(both, scan, tmp_path / "out.nii.gz")
+    assert nib.load(tmp_path / "out_a.nii.gz").shape == (40, 36, 24, 3)
+    assert nib.load(tmp_path / "out_b.nii.gz").shape == (40, 36, 24)
+    volconv.run(both, scan, tmp_path / "out.h5")
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert file["a"].shape == (3, 24, 36, 40)
+        np.testing.assert_array_equal(file["b"][()].T, nib.load(tmp_path / "out_b.nii.gz").get_fdata())
+    one = spec_file(tmp_path, *stages)
+    volconv.run(one, scan, tmp_path / "plain.nii.gz")
+    volconv.run(one, scan, tmp_path / "main.nii.gz", save={"a": str(tmp_path / "saved.nii.gz")})
+    assert (tmp_path / "main.nii.gz").read_bytes() == (tmp_path / "plain.nii.gz").read_bytes()
+    np.testing.assert_array_equal(
+        nib.load(tmp_path / "saved.nii.gz").get_fdata(), nib.load(tmp_path / "out_a.nii.gz").get_fdata()
+    )
+
+
+def test_the_record_says_what_was_done_and_nothing_of_how(scan, tmp_path):
+    out = tmp_path / "out.nii.gz"
+    summary = volconv.run("gaussian", scan, out, settings={"sigma": "2mm"}, threads=1, memory="1GB", sidecar=True)
+    record = read_record(out)
+    assert record == summary["record"]
+    assert record["parameters"]["sigma"] == "2mm"
+    assert record["inputs"][0]["name"] == "scan.nii.gz"
+    assert not {"threads", "memory", "tile"} & set(record["options"])
+    assert str(tmp_path) not in json.dumps(record)
+    sidecar = json.loads((tmp_path / "out.json").read_text())
+    assert sidecar["record"] == record
+    assert sidecar["plan"]["tiles"]["count"] >= 1
+
+
+def test_skip_existing_trusts_the_record(scan, tmp_path):
+    out = tmp_path / "out.nii.gz"
+    first = volconv.run("gaussian", scan, out, settings={"sigma": "2mm"})
+    assert not first["skipped"]
+    before = out.stat().st_mtime_ns
+    assert volconv.run("gaussian", scan, out, settings={"sigma": "2mm"}, skip_existing=True)["skipped"]
+    assert out.stat().st_mtime_ns == before
+    with pytest.raises(OutputError):
+        volconv.run("gaussian", scan, out, settings={"sigma": "3mm"}, skip_existing=True)
+    assert not volconv.run("gaussian", scan, out, settings={"sigma": "3mm"}, skip_existing=True, force=True)["skipped"]
+    out.write_bytes(out.read_bytes()[:-9])
+    with pytest.raises(OutputError):
+        volconv.run("gaussian", scan, out, settings={"sigma": "3mm"}, skip_existing=True)
+
+
+def test_the_depfile_names_everything_that_was_read(scan, tmp_path):
+    weights = tmp_path / "w$.npz"
+    np.savez(weights, **{"c.weight": np.ones((1, 1, 1, 1, 1), "f4"), "c.bias": np.zeros(1, "f4")})
+    spec = spec_file(tmp_path, {"op": "Conv3d", "name": "c"}, weights="w$.npz")
+    volconv.run(spec, scan, tmp_path / "out.nii", depfile=tmp_path / "out.d")
+    rule = (tmp_path / "out.d").read_text()
+    assert rule.startswith(f"{tmp_path}/out.nii: ")
+    for name in ("scan.nii.gz", "spec.json", "w$$.npz"):
+        assert name in rule.splitlines()[0]
+
+
+def test_several_inputs_are_channels(scan, tmp_path):
+    weight = np.zeros((1, 2, 1, 1, 1))
+    weight[0, :, 0, 0, 0] = 2, -1
+    spec = spec_file(tmp_path, {"op": "Conv3d", "weight": weight.tolist()}, input={"channels": 2})
+    volconv.run(spec, [scan, scan], tmp_path / "out.nii")
+    np.testing.assert_allclose(nib.load(tmp_path / "out.nii").get_fdata(), nib.load(scan).get_fdata(), atol=1e-3)
+
+
+def test_a_time_series_is_a_batch(tmp_path):
+    data = np.random.default_rng(0).random((7, 6, 5, 4)).astype("f4")
+    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "t.nii.gz")
+    volconv.run("gaussian", tmp_path / "t.nii.gz", tmp_path / "o.nii.gz", settings={"sigma": "1voxel"})
+    found = nib.load(tmp_path / "o.nii.gz").get_fdata()
+    assert found.shape == data.shape
+    np.testing.assert_allclose(found[..., 2], gaussian_filter(data[..., 2], 1, mode="nearest"), atol=1e-5)
+
+
+def test_axes_decide_which_way_a_kernel_lies(scan, tmp_path):
+    stage = {"op": "Conv3d", "padding": "same", "padding_mode": "replicate",
+             "weight": {"generator": "gaussian", "sigma": [2, 1, 0.5]}}  # fmt: skip
+    for axes, sigma in (("kji", (0.5, 1, 2)), ("ijk", (2, 1, 0.5))):
+        out = tmp_path / f"{axes}.nii"
+        volconv.run(spec_file(tmp_path, stage, input={"axes": axes}), scan, out)
+        expected = gaussian_filter(nib.load(scan).get_fdata(), sigma, mode="nearest")
+        np.testing.assert_allclose(nib.load(out).get_fdata(), expected, atol=1e-2)
+        np.testing.assert_array_equal(nib.load(out).affine, nib.load(scan).affine)
+
+
+def faulty(tmp_path, scan):
+    """Name, arguments, and what must come of it."""
+    conv = {"op": "Conv3d", "out_channels": 2, "kernel_size": 3}
+    good = spec_file(tmp_path, {"op": "ReLU"})
+    (tmp_path / "exists.nii").write_bytes(b"precious")
+    (tmp_path / "text.nii").write_text("no volume")
+    (tmp_path / "cut.nii.gz").write_bytes(scan.read_bytes()[:-50])
+    out = tmp_path / "out.nii"
+
+    def spec(name, *stages, **more):
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps({"volconv": 1, "stages": list(stages), **more}))
+        return path
+
+    return {
+        "spec missing": (tmp_path / "no.yaml", scan, out, {}, MissingFileError, 2),
+        "unknown preset": ("gausian", scan, out, {}, UsageError, 2),
+        "input missing": (good, tmp_path / "no.nii", out, {}, MissingFileError, 2),
+        "input is text": (good, tmp_path / "text.nii", out, {}, FormatError, 3),
+        "input cut short": (good, tmp_path / "cut.nii.gz", out, {}, FormatError, 3),
+        "output exists": (good, scan, tmp_path / "exists.nii", {}, OutputError, 2),
+        "output is the input": (good, scan, scan, {"force": True}, OutputError, 2),
+        "folder missing": (good, scan, tmp_path / "no" / "out.nii", {}, OutputError, 2),
+        "no such format": (good, scan, tmp_path / "out.mgz", {}, UsageError, 2),
+        "no weights": (spec("nw", conv), scan, out, {}, SpecError, 3),
+        "weights missing": (spec("wm", conv, weights="no.npz"), scan, out, {}, SpecError, 3),
+        "weights option missing": (spec("wo", conv), scan, out, {"weights": tmp_path / "no.npz"}, MissingFileError, 2),
+        "weight of another shape": (spec("ws", {**conv, "weight": [[[[[1]]]]]}), scan, out, {}, WeightsError, 3),
+        "wrong channels": (spec("wc", {"op": "ReLU"}, input={"channels": 4}), scan, out, {}, ShapeError, 3),
+        "unknown op": (spec("uo", {"op": "Conv3D"}), scan, out, {}, SpecError, 3),
+        "unknown key": (spec("uk", {**conv, "strides": 2}), scan, out, {}, SpecError, 3),
+        "bad setting": ("gaussian", scan, out, {"settings": {"sigma": "wide"}}, UsageError, 2),
+        "unknown setting": ("gaussian", scan, out, {"settings": {"sigme": "2mm"}}, UsageError, 2),
+        "saved stage unknown": (good, scan, out, {"save": {"x": "y.nii"}}, UsageError, 2),
+        "no memory": (good, scan, out, {"memory": "10MB"}, volconv.VolconvError, 4),
+        "kernel too large": (spec("kl", {"op": "Conv3d", "weight": {"generator": "mean", "size": 99}}), scan, out, {}, ShapeError, 3),
+    }  # fmt: skip
+
+
+def test_faults_are_one_clear_error_and_leave_nothing(tmp_path, scan):
+    for name, (spec, source, out, options, kind, code) in faulty(tmp_path, scan).items():
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        print(name)
+        with pytest.raises(kind) as caught:
+            volconv.run(spec, source, out, **options)
+        assert caught.value.exit_code == code, name
+        assert "\n" not in str(caught.value), name
+        assert len(str(caught.value)) < 600, name
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before, name
+        assert not any(path.is_dir() for path in tmp_path.iterdir()), name
+
+
+def test_a_scratch_folder_of_ones_own_stays(scan, tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    (scratch / "mine").write_text("kept")
+    volconv.run("gaussian", scan, tmp_path / "out.nii.gz", scratch=scratch)
+    assert [path.name for path in scratch.iterdir()] == ["mine"]

@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from volconv.engine.borders import fill_borders
+from volconv.region import Region
+
+NUMPY_NAMES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+@pytest.mark.parametrize("mode", NUMPY_NAMES)
+@given(st.tuples(*[st.integers(4, 6)] * 3), st.tuples(*[st.integers(0, 3)] * 3), st.tuples(*[st.integers(0, 3)] * 3))
+def test_borders_are_numpys_pad(mode, shape, low, high):
+    values = np.random.default_rng(0).random((2, *shape))
+    expected = np.pad(values, ((0, 0), *zip(low, high, strict=True)), mode=NUMPY_NAMES[mode])
+    inner = Region.whole(shape)
+    box = Region(tuple(-p for p in low), tuple(n + p for n, p in zip(shape, high, strict=True)))
+    found = np.full(expected.shape, np.nan)
+    found[(slice(None), *inner.slices(box.start))] = values
+    fill_borders(found, box, inner, mode, shape)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_box_wholly_outside_is_zero():
+    values = np.full((1, 2, 2, 2), np.nan)
+    fill_borders(values, Region((-5, 0, 0), (-3, 2, 2)), Region((0, 0, 0), (0, 2, 2)), "zeros", (9, 9, 9))
+    assert (values == 0).all()
+
+
+def test_nothing_is_touched_inside():
+    values = np.full((1, 2, 2, 2), 7.0)
+    box = Region((1, 1, 1), (3, 3, 3))
+    fill_borders(values, box, box, "zeros", (9, 9, 9))
+    assert (values == 7).all()

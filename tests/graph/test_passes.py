@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter, sobel
+
+from volconv.api.pipeline import load
+from volconv.graph.build import build_graph, make_loader
+from volconv.graph.passes import optimise
+from volconv.graph.passes.factor import split_filter
+from volconv.ops.base import Wire
+from volconv.spec.load import load_spec_mapping
+
+
+def graph_of(stages, outputs=None, channels=1, algorithm="auto"):
+    mapping = {"volconv": 1, "input": {"channels": channels}, "stages": stages}
+    if outputs:
+        mapping["outputs"] = outputs
+    spec = load_spec_mapping(mapping)
+    wire = Wire((20, 20, 20), channels, spacing_mm=(1.0, 1.0, 1.0))
+    return optimise(build_graph(spec, wire, make_loader(spec)), algorithm)
+
+
+CONV = {"op": "Conv3d", "out_channels": 2, "kernel_size": 3, "weight": {"init": "default", "seed": 0}}
+
+
+def test_an_activation_is_folded_into_the_convolution_before_it():
+    graph = graph_of([CONV, {"op": "Affine", "scale": 2}, {"op": "ReLU", "name": "last"}])
+    (node,) = graph.nodes
+    assert node.name == "last"
+    assert [part.op_name for part in node.epilogue] == ["Affine", "ReLU"]
+
+
+def test_what_is_asked_for_stays_a_stage():
+    graph = graph_of([CONV, {"op": "ReLU", "name": "r"}], ["Conv3d", "r"])
+    assert [node.name for node in graph.nodes] == ["Conv3d", "r"]
+
+
+def test_what_two_stages_read_stays_a_stage():
+    graph = graph_of(
+        [CONV, {"op": "ReLU", "name": "a"}, {"op": "Abs", "name": "b", "input": "Conv3d"}], ["a", "b"]
+    )
+    assert [node.name for node in graph.nodes] == ["Conv3d", "a", "b"]
+
+
+def test_two_activations_are_not_one():
+    graph = graph_of([CONV, {"op": "ReLU"}, {"op": "Tanh", "name": "t"}])
+    assert [node.name for node in graph.nodes] == ["ReLU", "t"]
+
+
+def test_identities_vanish_unless_asked_for():
+    assert [n.name for n in graph_of([{"op": "Identity"}, CONV]).nodes] == ["Conv3d"]
+    assert [n.name for n in graph_of([CONV, {"op": "Identity", "name": "i"}]).nodes] == ["Conv3d", "i"]
+
+
+GAUSSIAN = {"op": "Conv3d", "padding": "same", "weight": {"generator": "gaussian", "sigma": 2}}
+
+
+@pytest.mark.parametrize(("mode", "name"), [("replicate", "nearest"), ("reflect", "mirror"), ("zeros", "constant")])
+def test_a_gaussian_becomes_three_passes_and_stays_one(mode, name):
+    stages = [{**GAUSSIAN, "padding_mode": mode, "name": "g"}]
+    assert [node.name for node in graph_of(stages).nodes] == ["g/D", "g/H", "g"]
+    assert len(graph_of(stages, algorithm="direct").nodes) == 1
+    x = np.random.default_rng(0).random((1, 20, 21, 22))
+    pipe = load({"volconv": 1, "dtype": "float64", "stages": stages})
+    found, direct = pipe(x), pipe(x, algorithm="direct")
+    expected = gaussian_filter(x[0], 2, mode=name)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-12)
+    np.testing.assert_allclose(direct[0], expected, rtol=1e-12)
+
+
+def test_the_split_keeps_bias_stride_and_dilation():
+    taps = np.einsum("d,h,w->dhw", [1.0, 2, -1, 3, 1], [2.0, 1, 0.5, 1, 2], [1.0, -3, 2, 0.1, 5])
+    stage = {
+        "op": "Conv3d", "name": "s", "stride": [2, 1, 3], "dilation": [1, 2, 1], "padding": [2, 4, 1],
+        "weight": taps[None, None].tolist(), "bias": [0.75],
+    }  # fmt: skip
+    pipe = load({"volconv": 1, "dtype": "float64", "stages": [stage]})
+    x = np.random.default_rng(1).standard_normal((1, 14, 15, 16))
+    found, direct = pipe(x), pipe(x, algorithm="direct")
+    assert found.shape == direct.shape
+    np.testing.assert_allclose(found, direct, rtol=1e-12, atol=1e-12)
+
+
+def test_split_filter():
+    rng = np.random.default_rng(0)
+    a, b, c = rng.standard_normal(5), rng.standard_normal(3), rng.standard_normal(7)
+    taps = -np.einsum("d,h,w->dhw", a, b, c)
+    parts = split_filter(taps)
+    assert parts is not None
+    np.testing.assert_allclose(np.einsum("d,h,w->dhw", *parts), taps, rtol=1e-12)
+    assert split_filter(taps + 1e-4 * rng.standard_normal(taps.shape)) is None
+    assert split_filter(np.zeros((3, 3, 3))) is None
+
+
+def test_small_filters_are_left_whole():
+    graph = graph_of([{"op": "Conv3d", "weight": {"generator": "sobel"}}])
+    assert len(graph.nodes) == 1
+    x = np.random.default_rng(0).random((1, 9, 9, 9))
+    pipe = load({"volconv": 1, "dtype": "float64", "stages": [
+        {"op": "Conv3d", "padding": "same", "padding_mode": "replicate", "weight": {"generator": "sobel"}}]})  # fmt: skip
+    np.testing.assert_allclose(pipe(x)[1], sobel(x[0], axis=1, mode="nearest"), rtol=1e-12, atol=1e-12)

@@ -1,0 +1,111 @@
+import pytest
+
+from volconv.errors import BudgetError
+from volconv.graph.model import INPUT, Graph, Node
+from volconv.ops.base import Wire
+from volconv.ops.conv3d import Conv3d
+from volconv.plan.buffers import choose_kernels, lay_out
+from volconv.plan.cost import Traffic
+from volconv.plan.make import make_plan
+from volconv.plan.memory import place_buffers
+from volconv.plan.tiling import even_edges, fixed_edges, format_bytes
+
+MIB = 2**20
+
+
+def chain(shape=(200, 200, 200), channels=(1, 16, 1)):
+    import numpy as np
+
+    wire, source, nodes = Wire(shape, channels[0]), INPUT, []
+    first = wire
+    for n, (a, b) in enumerate(zip(channels[:-1], channels[1:], strict=True)):
+        op = Conv3d(a, b, (3, 3, 3), pad_low=(1, 1, 1), pad_high=(1, 1, 1))
+        wire = op.out_wire((wire,))
+        tensors = {name: np.zeros(size, "f4") for name, size in op.tensor_shapes().items()}
+        nodes.append(Node(f"c{n}", "Conv3d", op, (source,), wire, tensors))
+        source = f"c{n}"
+    return Graph(first, tuple(nodes), (source,))
+
+
+def plan(graph, budget, **more):
+    return make_plan(graph, budget=budget, traffic=Traffic(baseline_bytes=100 * MIB), threads=2, **more)
+
+
+@pytest.mark.parametrize("budget", [110, 150, 250, 400, 4000])
+def test_the_predicted_peak_fits_the_budget(budget):
+    made = plan(chain(), budget * MIB)
+    assert made.peak_bytes <= budget * MIB
+    assert made.arena_bytes <= (budget - 100) * MIB
+
+
+def test_a_budget_that_cannot_do_is_refused_with_one_that_can():
+    graph = chain()
+    with pytest.raises(BudgetError, match=r"--memory (\d+)MiB") as caught:
+        plan(graph, 99 * MIB)
+    needed = int(str(caught.value).split("--memory ")[1].split("MiB")[0])
+    assert plan(graph, needed * MIB).peak_bytes <= needed * MIB
+    assert caught.value.exit_code == 4
+
+
+def test_given_tiles_are_kept_or_refused():
+    made = plan(chain((20, 30, 40)), 4000 * MIB, tile=(8, 30, 33))
+    assert made.edges == ((0, 8, 16, 20), (0, 30), (0, 33, 40))
+    assert made.tile_shape == (8, 30, 33)
+    with pytest.raises(BudgetError, match="tiles of 200,200,200"):
+        plan(chain(), 120 * MIB, tile=(200, 200, 200))
+
+
+def test_tiles_cover_the_volume_once():
+    made = plan(chain((17, 23, 29)), 101 * MIB + MIB // 2)
+    seen = set()
+    for tile in made.tiles:
+        region = tile.writes["c1"]
+        for d in range(region.start[0], region.stop[0]):
+            for h in range(region.start[1], region.stop[1]):
+                for w in range(region.start[2], region.stop[2]):
+                    assert (d, h, w) not in seen
+                    seen.add((d, h, w))
+    assert len(seen) == 17 * 23 * 29
+
+
+def test_the_same_input_gives_the_same_plan():
+    assert plan(chain(), 300 * MIB).to_json() == plan(chain(), 300 * MIB).to_json()
+
+
+def test_buffers_that_live_together_lie_apart():
+    graph = chain((40, 40, 40), (1, 4, 16, 32, 3, 1))
+    layouts = lay_out(graph, choose_kernels(graph))
+    shapes = dict.fromkeys(layouts.buffers, (10, 10, 10))
+    offsets, total = place_buffers(layouts, shapes)
+    sizes = {name: 1000 * buffer.channels for name, buffer in layouts.buffers.items()}
+    for step in layouts.steps:
+        for source in step.sources:
+            if step.target:
+                a, b = offsets[source], offsets[step.target]
+                assert a + sizes[source] <= b or b + sizes[step.target] <= a
+    assert total < sum(sizes.values()) + 10000
+    assert all(offsets[name] + sizes[name] <= total for name in offsets)
+
+
+def test_edges():
+    assert fixed_edges(10, 4) == (0, 4, 8, 10)
+    assert fixed_edges(8, 4) == (0, 4, 8)
+    assert even_edges(10, 3) == (0, 3, 6, 10)
+
+
+def test_sizes_read_as_people_write_them():
+    assert format_bytes(999) == "999B"
+    assert format_bytes(3 * MIB) == "3MiB"
+    assert format_bytes(1536 * MIB) == "1.50GiB"
+
+
+def test_the_report_names_every_stage():
+    text = str(plan(chain(), 400 * MIB))
+    assert "c0" in text
+    assert "kernel_size=3" in text
+    assert "tiles" in text
+    document = plan(chain(), 400 * MIB).to_json()
+    assert [stage["name"] for stage in document["stages"]] == ["c0", "c1"]
+    grid = document["tiles"]["grid"]
+    assert document["stages"][1]["halo"] == [2 if n > 1 else 0 for n in grid]
+    assert document["stages"][0]["macs"] == 200**3 * 16 * 27

@@ -1,0 +1,43 @@
+"""Compiles ahead of time what ordinary runs need, so that the first of them starts at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..kernels.catalog import ConvShape, Epilogue, choose_conv
+from ..kernels.conv import kernel_specs
+from ..kernels.copy import copy_specs
+from ..kernels.jit import KernelSpec, kernel_cache, missing
+from ..kernels.norm import norm_specs
+from ..kernels.pointwise import pointwise_specs
+from .compiling import make_ready
+
+_CHANNELS = (1, 2, 3, 4, 5, 6, 7, 8, 11, 16, 21, 24, 32, 48, 64, 96, 128)
+
+
+def list_kernels(dtypes: tuple[str, ...] = ("float32", "float64")) -> list[KernelSpec]:
+    """Return the kernels of the usual numbers of channels, at stride 1 and 2, and of all that is no convolution."""
+    specs: list[KernelSpec] = []
+    for dtype in dtypes:
+        for outputs in _CHANNELS:
+            for step in (1, 2):
+                shape = ConvShape(16, outputs, 1, 27, dtype, step)  # type: ignore[arg-type]
+                specs.extend(kernel_specs(choose_conv(shape), shape, Epilogue()))
+        specs.extend((*pointwise_specs(dtype), *norm_specs(dtype), *copy_specs(dtype)))
+    return list(dict.fromkeys(specs))
+
+
+def warmup(on_compile: Callable[[int], None] | None = None) -> dict[str, Any]:
+    """Compile `list_kernels` into the cache; returns what was there, what was compiled, where, and how long it took."""
+    started = time.perf_counter()
+    specs = list_kernels()
+    lacking = missing(specs)
+    make_ready(specs, on_compile)
+    return {
+        "kernels": len(specs),
+        "compiled": len(lacking),
+        "folder": None if kernel_cache().folder is None else str(kernel_cache().folder),
+        "seconds": round(time.perf_counter() - started, 3),
+    }

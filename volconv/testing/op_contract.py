@@ -1,0 +1,96 @@
+"""The contract of operators as tests that each operator's own test class inherits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ..api.pipeline import run_graph
+from ..engine.naive_engine import run_naive
+from ..formats.in_memory import ArraySource
+from ..geometry import Triple
+from ..graph.model import INPUT, Graph, Node
+from ..ops.base import Op, Wire
+
+BUDGET = 2**34
+
+
+@dataclass(frozen=True)
+class Case:
+    """One operator on one input.
+
+    Attributes
+    ----------
+    op : Op
+    shape : tuple of int
+        D, H, W of the input.
+    channels : int
+    tensors : mapping
+        Weights where random ones will not do.
+    """
+
+    op: Op
+    shape: Triple
+    channels: int
+    tensors: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    def graph(self, dtype: str, seed: int = 0) -> Graph:
+        """Return the graph of this operator alone, with random weights."""
+        rng = np.random.default_rng(seed)
+        tensors = {name: rng.standard_normal(shape).astype(dtype) for name, shape in self.op.tensor_shapes().items()}
+        tensors.update(self.tensors)
+        wire = Wire(self.shape, self.channels, dtype)
+        node = Node("op", type(self.op).__name__, self.op, (INPUT,), self.op.out_wire((wire,)), tensors)
+        return Graph(wire, (node,), ("op",))
+
+    def values(self, dtype: str, seed: int = 1) -> NDArray[Any]:
+        """Return random input (C, D, H, W)."""
+        return np.random.default_rng(seed).standard_normal((self.channels, *self.shape)).astype(dtype)
+
+
+class OpContract:
+    """Subclass it as ``Test…`` and give `cases`."""
+
+    cases: ClassVar[Sequence[Case]] = ()
+    tiles: ClassVar[Sequence[Triple]] = ((1, 2, 3), (4, 4, 4), (3, 7, 100))
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_agrees_with_its_naive_twin(self, dtype: str) -> None:
+        for case in self.cases:
+            graph, values = case.graph(dtype), case.values(dtype)
+            expected = run_naive(graph, values)["op"]
+            found = run_graph(graph, ArraySource(values), BUDGET, 2, "whole")["op"]
+            assert found.shape == expected.shape == (graph.nodes[0].wire.channels, *graph.nodes[0].wire.shape)
+            assert found.dtype == dtype
+            scale = max(1.0, float(np.abs(expected).max(initial=0)))
+            assert np.abs(found - expected).max(initial=0) <= 100 * np.finfo(dtype).eps * scale, case.op
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_every_tile_gives_the_bits_of_the_whole(self, dtype: str) -> None:
+        for case in self.cases:
+            graph, values = case.graph(dtype), case.values(dtype)
+            whole = run_graph(graph, ArraySource(values), BUDGET, 2, "whole")["op"]
+            for n, tile in enumerate(self.tiles):
+                found = run_graph(graph, ArraySource(values), BUDGET, 1 + n % 2, tile)["op"]
+                assert found.tobytes() == whole.tobytes(), (case.op, tile)
+
+    def test_backward_rule_covers_every_output(self) -> None:
+        for case in self.cases:
+            wire = case.graph("float32").nodes[0].wire
+            for axis in range(3):
+                whole = case.op.in_interval(axis, (0, wire.shape[axis]))
+                for o in range(wire.shape[axis]):
+                    a, b = case.op.in_interval(axis, (o, o + 1))
+                    assert a >= b or (whole[0] <= a and b <= whole[1])
+                assert case.op.in_interval(axis, (2, 2))[0] == case.op.in_interval(axis, (2, 2))[1]
+
+    def test_parameters_are_frozen_and_comparable(self) -> None:
+        for case in self.cases:
+            assert case.op == case.op
+            assert hash(case.op) == hash(case.op)
+            assert isinstance(dict(case.op.describe()), dict)
