@@ -71,13 +71,14 @@ def conv3d(
     """
     weight = np.asarray(weight, np.float64)
     x = pad(x, padding, padding)
-    inside = pad(np.ones((1, *(n - 2 * p for n, p in zip(x.shape[1:], padding, strict=True)))), padding, padding)[0] > 0
+    inside = pad(np.ones((1, *(n - 2 * p for n, p in zip(x.shape[1:], padding, strict=True)))), padding, padding) > 0
     spans = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
     lengths = [(n - span - 1) // s + 1 for n, span, s in zip(x.shape[1:], spans, stride, strict=True)]
     out = np.zeros((weight.shape[0], *lengths))
+    matrices = np.moveaxis(weight, (0, 1), (-2, -1))
     for tap in product(*(range(k) for k in weight.shape[2:])):
         window = _places(tap, lengths, stride, dilation)
-        term = _mix(x[:, *window], weight[:, :, *tap], groups)
+        term = _mix(x[window], matrices[tap], groups)
         out += np.where(inside[window], term, 0.0) if skip_outside else term
     return out if bias is None else out + _per_channel(bias, out.ndim)
 
@@ -114,15 +115,15 @@ def conv_transpose3d(
     ends = [d * (k - 1) + 1 for d, k in zip(dilation, taps, strict=True)]
     spread = [(n - 1) * s + e for n, s, e in zip(x.shape[1:], stride, ends, strict=True)]
     kept = [n - 2 * p + more for n, p, more in zip(spread, padding, output_padding, strict=True)]
-    # by group: (I, O/G) -> (O, I/G), as a forward convolution takes it
-    by_group = weight.reshape(groups, x.shape[0] // groups, *weight.shape[1:])
-    forward = np.swapaxes(by_group, 1, 2).reshape(-1, x.shape[0] // groups, *taps)
+    # (I, O/G) -> (O, I/G) for each tap, as a forward convolution takes them
+    by_group = np.swapaxes(weight.reshape(groups, x.shape[0] // groups, *weight.shape[1:]), 1, 2)
+    matrices = np.moveaxis(by_group.reshape(-1, x.shape[0] // groups, *taps), (0, 1), (-2, -1))
     # room for what is cut at the near end and for the output padding at the far end
-    full = np.zeros((forward.shape[0], *(max(n, p + m) for n, p, m in zip(spread, padding, kept, strict=True))))
+    full = np.zeros((matrices.shape[-2], *(max(n, p + m) for n, p, m in zip(spread, padding, kept, strict=True))))
     for tap in product(*(range(k) for k in taps)):
-        full[:, *_places(tap, x.shape[1:], stride, dilation)] += _mix(x, forward[:, :, *tap], groups)
-    cut: Any = tuple(slice(p, p + m) for p, m in zip(padding, kept, strict=True))
-    out = full[:, *cut]
+        full[_places(tap, x.shape[1:], stride, dilation)] += _mix(x, matrices[tap], groups)
+    cut: Any = (slice(None), *(slice(p, p + m) for p, m in zip(padding, kept, strict=True)))
+    out: Floats = full[cut]
     return out if bias is None else out + _per_channel(bias, out.ndim)
 
 
@@ -148,9 +149,9 @@ def activation(x: ArrayLike, name: str, parameters: Sequence[float] = (), slope:
 
 
 def _places(tap: Sequence[int], lengths: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> Any:
-    """Return the voxels ``p*stride + tap*dilation``, p = 0 … length-1, as one slice an axis."""
+    """Return the index of the voxels ``p*stride + tap*dilation``, p = 0 … length-1, of all channels."""
     axes = zip(tap, lengths, stride, dilation, strict=True)
-    return tuple(slice(t * d, t * d + (n - 1) * s + 1, s) for t, n, s, d in axes)
+    return (slice(None), *(slice(t * d, t * d + (n - 1) * s + 1, s) for t, n, s, d in axes))
 
 
 def _mix(x: Floats, weight: Floats, groups: int) -> Floats:

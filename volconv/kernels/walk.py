@@ -98,7 +98,8 @@ def make_walk(
 
 def _can_join(outer: Axis, inner: Axis) -> bool:
     follows = outer.x_step == inner.size * inner.x_step and outer.out_step == inner.size * inner.out_step
-    return follows and not outer.period
+    # Channels are counted over and over along the innermost axis only.
+    return follows and not outer.period and (not inner.period or inner.out_step == 1)
 
 
 @inlined
