@@ -31,13 +31,13 @@ def load_in_memory(sources: Sequence[Source]) -> None:
         source.load(None)
 
 
-def windows(info: VolumeInfo, bytes_per_value: int, limit: int = WINDOW_BYTES) -> Iterator[tuple[int, Region]]:
-    """Yield (batch, region) that cover the volumes of `info`, of at most `limit` bytes where a plane allows.
+def windows(info: VolumeInfo, bytes_per_value: int, limit: int | None = None) -> Iterator[tuple[int, Region]]:
+    """Yield (batch, region) that cover the volumes of `info`, of at most `limit` bytes (default `WINDOW_BYTES`).
 
     Slabs of whole planes along D, a multiple of the file's chunks; rows of planes where one plane is too large.
     """
     region = Region.whole(info.shape)
-    step = _step(info, max(1, limit // (bytes_per_value * info.channels)))
+    step = _step(info, max(1, (limit or WINDOW_BYTES) // (bytes_per_value * info.channels)))
     for batch in range(info.batch):
         for part in region.split(step):
             yield batch, part

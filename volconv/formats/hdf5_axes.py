@@ -203,7 +203,8 @@ def check_affine(affine: NDArray[np.float64], shown: str, at: str) -> None:
         raise FormatError("holds NaN or infinity, expected finite numbers", file=shown, where=at)
     if not np.array_equal(affine[3], [0, 0, 0, 1]):
         raise FormatError(f"its last row is {affine[3].tolist()}, expected 0 0 0 1", file=shown, where=at)
-    norms = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+    with np.errstate(over="ignore"):
+        norms = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
     if not (np.isfinite(norms).all() and norms.min() > 0 and abs(np.linalg.det(affine[:3, :3] / norms)) > 1e-9):
         raise FormatError("is singular: it maps different voxels to one place", file=shown, where=at)
 

@@ -21,8 +21,9 @@ from .input_file import InputFile
 
 _MAX_LINKS = 10_000
 
-# What h5py makes of libhdf5's error stack, and of metadata that makes no sense to it.
-_H5PY_ERRORS = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, AttributeError, MemoryError)
+H5PY_ERRORS = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, AttributeError, MemoryError)
+"""What h5py makes of libhdf5's error stack, and of metadata that makes no sense to it."""
+
 _UNCLOSED = re.compile(r"consistency flags|already open for (write|SWMR)")
 _PREFIX = re.compile(r"\A(Unable to|Can't) [^(]*\((.*)\)\Z", re.DOTALL)
 
@@ -34,7 +35,7 @@ def hdf5_errors(file: str, where: str | None = None) -> Iterator[None]:
         yield
     except VolconvError:
         raise
-    except _H5PY_ERRORS as error:
+    except H5PY_ERRORS as error:
         raise FormatError(_explain(error), file=file, where=where) from error
 
 

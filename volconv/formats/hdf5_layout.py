@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from ..errors import RunError
 from .hdf5_chunks import CHECKSUM_BYTES
+from .hdf5_guard import H5PY_ERRORS
 from .hdf5_record import RECORD
 
 
@@ -155,23 +156,30 @@ class _Frame:
         try:
             yield
         except OSError as error:
-            self.error = self.error or error
+            # Without its traceback, whose frames would hold h5py's objects until the interpreter ends.
+            self.error = self.error or error.with_traceback(None)
 
 
 def _build(stream: _Frame, datasets: Sequence[DatasetLayout], record: str, shown: str) -> list[NDArray[np.int64]]:
     access = h5p.create(h5p.FILE_ACCESS)
-    access.set_fileobj_driver(h5fd.fileobj_driver, stream)
-    # Metadata with checksums that HDF5 1.10 reads: "latest" is beyond HDF5 1.12, "v108" leaves some unprotected.
-    access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
-    creation = h5p.create(h5p.FILE_CREATE)
-    creation.set_obj_track_times(False)
-    places = []
-    with h5py.File(h5f.create(b"volconv", h5f.ACC_TRUNC, creation, access)) as file:
-        if record:
-            _put_text(file.id, RECORD, record)
-        _make_groups(file, datasets)
-        for dataset in datasets:
-            places.append(_make_dataset(file, dataset))
+    try:
+        access.set_fileobj_driver(h5fd.fileobj_driver, stream)
+        # Metadata with checksums that HDF5 1.10 reads: "latest" is beyond HDF5 1.12, "v108" leaves some unprotected.
+        access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
+        creation = h5p.create(h5p.FILE_CREATE)
+        creation.set_obj_track_times(False)
+        with h5py.File(h5f.create(b"volconv", h5f.ACC_TRUNC, creation, access)) as file:
+            if record:
+                _put_text(file.id, RECORD, record)
+            _make_groups(file, datasets)
+            places = [_make_dataset(file, dataset) for dataset in datasets]
+    except H5PY_ERRORS as error:
+        if stream.error is None:
+            raise
+        raise RunError(f"cannot be written: {stream.error.strerror}", file=shown) from error
+    finally:
+        # It holds `stream`: closed only by libhdf5's exit handler, it would call Python when there is none any more.
+        access.close()
     if stream.error is not None:
         raise RunError(f"cannot be written: {stream.error.strerror}", file=shown) from stream.error
     return places

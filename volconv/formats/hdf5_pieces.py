@@ -63,13 +63,17 @@ def split_pieces(wanted: Region, chunks: tuple[int, ...] | None, itemsize: int) 
     if chunks is None:
         return list(wanted.split(_shrink(wanted.shape, limit)))
     block = _grow(chunks, wanted.shape, limit)
-    grid = [range(a // n * n, b, n) for a, b, n in zip(wanted.start, wanted.stop, block, strict=True)]
     pieces: list[Region] = []
-    for corner in product(*grid):
-        stop = tuple(c + n for c, n in zip(corner, block, strict=True))
-        part = Region(corner, stop).clip(wanted)
+    for part in split_chunks(wanted, block):
         pieces += part.split(_shrink(part.shape, limit))
     return pieces
+
+
+def split_chunks(wanted: Region, chunks: tuple[int, ...]) -> list[Region]:
+    """Return the parts of `wanted` that lie in each cell of the grid of `chunks`, which starts at index 0."""
+    grid = [range(a // n * n, b, n) for a, b, n in zip(wanted.start, wanted.stop, chunks, strict=True)]
+    cells = (Region(corner, tuple(c + n for c, n in zip(corner, chunks, strict=True))) for corner in product(*grid))
+    return [cell.clip(wanted) for cell in cells]
 
 
 def _shrink(shape: tuple[int, ...], limit: int) -> tuple[int, ...]:

@@ -11,15 +11,17 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FormatError
+from ..errors import FormatError, UsageError
 from ..geometry import Floats3, Geometry
 from ..region import Region
 from ..volume import VolumeInfo
 from .hdf5_axes import SPATIAL, FileAxes, affine_from_spacing, make_axes, read_affine, read_letters, to_dhw
-from .hdf5_guard import check_dataset, hdf5_errors, open_hdf5, resolve
-from .hdf5_pieces import CACHE_SLOTS, PIECE_BYTES, cache_plan, split_pieces
+from .hdf5_guard import H5PY_ERRORS, check_dataset, hdf5_errors, open_hdf5, resolve
+from .hdf5_pieces import CACHE_SLOTS, PIECE_BYTES, cache_plan, split_chunks, split_pieces
 from .hdf5_tree import check_numbers, find_volume, listing, walk
 from .input_file import InputFile
+
+_SPACING_TOLERANCE = 1e-3
 
 
 class Hdf5Source:
@@ -46,7 +48,7 @@ class Hdf5Source:
     FormatError
         The file is damaged, leads into other files, or holds no such volume.
     UsageError
-        `axes` does not fit.
+        `axes` does not fit, or `spacing_mm` contradicts the file.
     """
 
     spool_bytes = 0
@@ -110,6 +112,7 @@ class Hdf5Source:
         affine = read_affine(self._dataset, self._shown, self._where)
         if affine is not None:
             affine = to_dhw(affine, axes.order)
+            self._check_spacing(Geometry(affine, axes.shape).spacing_mm, spacing_mm)
         elif spacing_mm is not None:
             affine = affine_from_spacing(spacing_mm, axes.order)
         chunks = None
@@ -126,6 +129,15 @@ class Hdf5Source:
             chunks=chunks,
             meta={"hdf5": {"dataset": self._where}},
         )
+
+    def _check_spacing(self, stated: Floats3 | None, wanted: Floats3 | None) -> None:
+        if stated and wanted and not np.allclose(stated, wanted, rtol=_SPACING_TOLERANCE, atol=0):
+            shown = ", ".join(f"{length:g}" for length in stated)
+            raise UsageError(
+                f"its affine says a spacing of {shown} mm, found {wanted} asked for; leave out --spacing",
+                file=self._shown,
+                where=self._where,
+            )
 
     def window_bytes(self, shape: tuple[int, ...]) -> int:
         """Return the memory `read` takes beside `out` for a window of `shape` (D, H, W)."""
@@ -168,11 +180,22 @@ class Hdf5Source:
         raw = np.empty(piece.shape, self._dataset.dtype)
         try:
             self._dataset.read_direct(raw, piece.slices())
-        except (OSError, RuntimeError, ValueError, TypeError) as error:
-            box = ", ".join(f"{a}:{b}" for a, b in zip(piece.start, piece.stop, strict=True))
-            with hdf5_errors(self._shown, f"{self._where}[{box}]"):
+        except H5PY_ERRORS as error:
+            with hdf5_errors(self._shown, f"{self._where}{self._find_damage(piece)}"):
                 raise error
         return raw
+
+    def _find_damage(self, piece: Region) -> str:
+        """Return where in `piece` reading fails: libhdf5 does not say which chunk it was."""
+        parts = [piece]
+        if self._dataset.chunks is not None:
+            parts = split_chunks(piece, self._dataset.chunks)
+        for part in parts:
+            try:
+                self._dataset[part.slices()]
+            except H5PY_ERRORS:
+                return f"[{', '.join(f'{a}:{b}' for a, b in zip(part.start, part.stop, strict=True))}]"
+        return ""
 
     def digest(self) -> str:
         """Return the SHA-256 of the whole file as lower-case hex."""

@@ -27,6 +27,8 @@ class ArraySource:
         Integers, booleans or floats; any byte order and strides.
     spacing : tuple of float, optional
         D, H, W in mm; None: unknown, so that no length in millimetres can be used.
+    order : str
+        What the array's axes would be in a file: ``ijk`` (default; D = i, as in an array from nibabel) or ``kji``.
 
     Raises
     ------
@@ -39,7 +41,7 @@ class ArraySource:
     path: Path | None = None
     spool_bytes = 0
 
-    def __init__(self, array: NDArray[Any], spacing: Floats3 | None = None) -> None:
+    def __init__(self, array: NDArray[Any], spacing: Floats3 | None = None, *, order: str = "ijk") -> None:
         array = np.asarray(array)
         if array.ndim not in (4, 5) or 0 in array.shape:
             raise ShapeError(f"found an array of shape {array.shape}, expected (C, D, H, W) or (N, C, D, H, W)")
@@ -52,11 +54,10 @@ class ArraySource:
         self._array = array if array.ndim == 5 else array[None]
         count, channels, depth, height, width = self._array.shape
         shape = (depth, height, width)
-        affine = None if spacing is None else np.diag([*(float(s) for s in spacing), 1.0])
+        affine = None if spacing is None else _affine(spacing, order)
         self.warnings: list[str] = []
-        # Axes order `ijk`: the array's D is the first axis of the affine, as in an array nibabel made.
         self.info = VolumeInfo(
-            shape, channels, array.dtype.newbyteorder("="), Geometry(affine, shape), batch=count, axes="ijk"
+            shape, channels, array.dtype.newbyteorder("="), Geometry(affine, shape), batch=count, axes=order
         )
 
     def window_bytes(self, shape: tuple[int, ...]) -> int:  # noqa: ARG002  (copied in blocks, whatever the window)
@@ -124,7 +125,7 @@ class ArraySink:
         """Make room for the array."""
         try:
             self._values = np.empty((self.info.batch, self.info.channels, *self.info.shape), self.info.dtype)
-        except MemoryError as error:
+        except (MemoryError, ValueError) as error:  # ValueError: more bytes than an address can count
             raise RunError(f"no memory for a result of {self.info.nbytes} bytes") from error
 
     def write(self, region: Region, values: NDArray[Any], batch: int = 0) -> None:
@@ -144,3 +145,9 @@ class ArraySink:
     def abort(self) -> None:
         """Drop what was begun; a finished result stays."""
         self._values = None
+
+
+def _affine(spacing: Floats3, order: str) -> NDArray[np.float64]:
+    """Return the (d, h, w) affine of that spacing, the first voxel at the origin, x to the right."""
+    affine = np.diag([*(float(length) for length in spacing), 1.0])
+    return affine if order == "ijk" else affine[[2, 1, 0, 3]]

@@ -34,6 +34,8 @@ def to_stored(values: NDArray[Any], dtype: np.dtype[Any]) -> tuple[NDArray[Any],
     limits = np.iinfo(dtype)
     if values.dtype.kind in "iu":
         return _clip_integers(values, dtype, limits)
+    if values.dtype.itemsize < 4:
+        values = values.astype(np.float32)  # float16 ends at 65504, below most limits
     # float64(limits.max) rounds up to 2**63 or 2**64 for 64-bit types: a value equal to it is out of range already.
     rounded = np.rint(values)
     exact_top = int(values.dtype.type(limits.max)) == limits.max
