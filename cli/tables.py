@@ -10,6 +10,7 @@ from typing import Any
 
 from volconv.errors import show
 
+_SHAPES = ("shape", "dim", "chunks", "size", "tensors")
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -22,23 +23,25 @@ def size_text(count: float) -> str:
     return f"{count:.0f} {_UNITS[unit]}" if unit == 0 or count >= 99.5 else f"{count:.3g} {_UNITS[unit]}"
 
 
-def value_text(value: Any) -> str:
-    """Return a scalar or a short list on one line; shapes with ``×``, nothing as ``-``."""
-    if value is None:
+def value_text(value: Any, key: str = "") -> str:
+    """Return a value on one line: a list with commas, a shape (by its `key`) with ``×``, nothing as ``-``."""
+    if value is None or value == "":
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list | tuple):
-        whole = bool(value) and all(isinstance(item, int) and not isinstance(item, bool) for item in value)
-        return ("×" if whole else ", ").join(value_text(item) for item in value) or "-"
+        joint = "×" if any(word in key for word in _SHAPES) else ", "
+        return joint.join(value_text(item, key) for item in value) or "-"
+    if isinstance(value, Mapping):
+        return " ".join(f"{show(str(name))}={value_text(item, f'{key} {name}')}" for name, item in value.items()) or "-"
     return show(str(value))
 
 
 def columns(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
     """Return `rows` below `header`, two spaces between columns; columns of numbers stand to the right."""
-    cells = [[value_text(cell) for cell in row] for row in rows]
+    cells = [[value_text(cell, name) for cell, name in zip(row, header, strict=True)] for row in rows]
     lines = [list(header), *cells]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     numeric = [
@@ -75,7 +78,7 @@ def _report_lines(document: Mapping[str, Any], margin: str) -> list[str]:
         elif key.endswith("_bytes") and isinstance(value, int):
             lines.append(f"{margin}{label.removesuffix(' bytes')}: {size_text(value)}")
         else:
-            lines.append(f"{margin}{label}: {value_text(value)}")
+            lines.append(f"{margin}{label}: {value_text(value, key)}")
     return lines
 
 

@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {
     "cli": 7,
     "api": 6,
-    "testing": 6,
+    "testing": 7,  # contract tests drive the API
     "run": 5,
     "engine": 4,
     "plan": 3,

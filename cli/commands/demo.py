@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -38,7 +38,7 @@ def demo_text(document: Mapping[str, Any]) -> str:
         f"{scan}  the scan: an average brain, T1-weighted (MNI ICBM 152), 2 mm",
         f"{output}  the result of the preset '{preset}', on the same grid, in the same place",
         "",
-        *(f"{before}  {after}".rstrip() for before, after in zip(pictures["scan"], pictures["output"], strict=True)),
+        *side_by_side(pictures["scan"], pictures["output"]),
         "",
         "Look at them in any NIfTI viewer (FSLeyes, ITK-SNAP, mrview, 3D Slicer), one over the other:",
         f"  fsleyes {scan} {output}",
@@ -47,3 +47,9 @@ def demo_text(document: Mapping[str, Any]) -> str:
         "  volconv presets",
     ]
     return "\n".join(lines)
+
+
+def side_by_side(left: Sequence[str], right: Sequence[str]) -> list[str]:
+    """Return two pictures in one, without the empty lines above and below."""
+    lines = [f"{before}  {after}".rstrip() for before, after in zip(left, right, strict=True)]
+    return "\n".join(lines).strip("\n").split("\n")

@@ -22,6 +22,9 @@ def test_columns_line_up_and_numbers_stand_right():
 def test_values_stay_on_one_line():
     assert tables.value_text("a\nb") == "a\\nb"
     assert tables.value_text([0.5, True, None]) == "0.5, yes, -"
+    assert tables.value_text([3, 4], "shape a") == "3×4"
+    assert tables.value_text({"kernel_size": [3, 3, 5], "padding": [1, 1, 2]}) == "kernel_size=3×3×5 padding=1, 1, 2"
+    assert tables.value_text({}) == tables.value_text("") == tables.value_text([]) == "-"
 
 
 def test_report():

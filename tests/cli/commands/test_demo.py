@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pytest
 
 
 def test_demo(volconv):
@@ -36,6 +37,7 @@ def test_demo_where_it_cannot_write(volconv):
     assert result.stderr.startswith("volconv: volconv-demo: cannot be made")
 
 
+@pytest.mark.slow
 def test_warmup(volconv):
     result = volconv("warmup", "--json")
     assert result.exit_code == 0, result.stderr

@@ -1,8 +1,10 @@
 """`volconv run`: what reaches the API, and whole runs on tiny files."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import nibabel as nib
 import numpy as np
@@ -208,3 +210,32 @@ def test_a_process_of_its_own(scan, tmp_path):
     again = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (again.returncode, again.stdout) == (2, "")
     assert scan.shape == (14, 12, 9)
+
+
+HEAVY = """volconv: 1
+name: heavy
+stages:
+  - {op: Conv3d, out_channels: 16, kernel_size: 5, padding: 2, weight: {init: default, seed: 0}, bias: false}
+  - {op: Conv3d, out_channels: 16, kernel_size: 7, padding: 3, weight: {init: default, seed: 0}, bias: false}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("output", ["out.nii", "out.nii.gz", "out.h5"])
+def test_a_signal_in_mid_run_leaves_nothing(tmp_path, name, output):
+    """Within two seconds, although the whole work takes longer: kernels run off the main thread."""
+    nib.save(nib.Nifti1Image(np.ones((160, 160, 160), np.float32), np.eye(4)), tmp_path / "scan.nii")
+    (tmp_path / "heavy.yaml").write_text(HEAVY)
+    line = [sys.executable, "-m", "volconv", "-v", "run", "heavy.yaml", "scan.nii", "-o", output, "--tile", "32,32,160"]
+    with subprocess.Popen(line, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert any("predicted" in said for said in process.stderr)  # the first tile is about to be read
+        time.sleep(0.5)
+        assert process.poll() is None
+        started = time.monotonic()
+        process.send_signal(getattr(signal, name))
+        rest = process.stderr.read()
+        assert process.wait(timeout=60) == -getattr(signal, name)
+    assert time.monotonic() - started < 2
+    assert rest == f"volconv: stopped by {name}\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["heavy.yaml", "scan.nii"]
