@@ -14,7 +14,7 @@ from volconv.values import Place
 PLACE = Place("s.yaml", 3, 5, "weights.file")
 
 
-@pytest.fixture()
+@pytest.fixture
 def folder(tmp_path):
     inner = tmp_path / "spec"
     (inner / "sub").mkdir(parents=True)
