@@ -225,3 +225,35 @@ def test_damaged_text_gives_a_spec_or_one_error():
             message = str(error)
         assert message.isprintable()
         assert len(message) < 2000
+
+
+_LONG = "x$" * 50_000
+_MANY = {f"p{i}": {"default": 1} for i in range(3000)}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"volconv": 1, _LONG: 1},
+        {"volconv": 1, "stages": [{"op": _LONG}]},
+        {"volconv": 1, "stages": [{"op": "A", "name": _LONG}]},
+        {"volconv": 1, "stages": [{"op": "A", "input": _LONG}]},
+        {"volconv": 1, "stages": [{"op": "A", "x": "$" + _LONG}]},
+        {"volconv": 1, "stages": [{"op": "A", "weight": _LONG}]},
+        {"volconv": 1, "stages": [{"op": "A", "weight": {_LONG: 1}}]},
+        {"volconv": 1, "stages": [{"op": "A", _LONG: {"a": "$b"}}]},
+        {"volconv": 1, "stages": [{"op": "A"}], "weights": _LONG},
+        {"volconv": 1, "stages": [{"op": "A"}], "dialect": _LONG},
+        {"volconv": 1, "stages": [{"op": "A"}], "outputs": [_LONG]},
+        {"volconv": 1, "stages": [{"op": "A"}], "parameters": {_LONG: 1}},
+        {"volconv": 1, "stages": [{"op": "A"}], "parameters": {"a": {"default": "1" * 100_000, "unit": "mm"}}},
+        {"volconv": 1, "stages": [{"op": "A", "x": "$q"}], "parameters": _MANY},
+        {"volconv": 1, "stages": [{"op": "A"}] * 3000, "outputs": ["B"]},
+        {"volconv": 1, "stages": [*[{"op": "A"}] * 3000, {"op": "B", "input": "C"}]},
+    ],
+)
+def test_messages_stay_short(spec):
+    with pytest.raises(SpecError) as caught:
+        parse_spec(json.dumps(spec), "s.json")
+    assert len(str(caught.value)) < 500
+    assert str(caught.value).isprintable()

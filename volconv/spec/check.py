@@ -10,8 +10,8 @@ from ..values import nearest
 from .model import DIALECTS, DTYPES, FORMAT_VERSION, InputSpec, Parameter, Spec, Stage, WeightsFile
 from .parameters import put_settings, read_parameters
 from .paths import check_path
-from .stages import VOLUME, list_names, read_name, read_stages
-from .tree import Item, Node
+from .stages import VOLUME, read_name, read_stages
+from .tree import Item, Node, list_names
 
 SPEC_KEYS = (
     *("volconv", "name", "description", "dialect", "dtype"),

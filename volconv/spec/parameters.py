@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import SpecError, UsageError, show
 from ..values import Length, describe, nearest, parse_length
 from .model import Parameter
-from .tree import Item, Node, build_node
+from .tree import Item, Node, build_node, list_names
 
 UNITS = ("mm", "voxel")
 PARAMETER_KEYS = ("default", "unit", "min", "max", "help")
@@ -82,7 +82,7 @@ def put_settings(
     out = {name: parameter.default for name, parameter in parameters.items()}
     for name, value in (settings or {}).items():
         if name not in parameters:
-            known = f"one of {', '.join(parameters)}" if parameters else "none, for this spec has no parameters"
+            known = f"one of {list_names(parameters)}" if parameters else "none, for this spec has no parameters"
             close = nearest(str(name), parameters)
             raise UsageError(
                 f"found no parameter {show(repr(name))[:80]}, expected {known}{close}", file=source or None
@@ -176,6 +176,6 @@ def _replace(item: Item, values: Mapping[str, Any]) -> Node:
         return node
     name = node.value[1:]
     if name not in values:
-        known = f"one of {', '.join('$' + v for v in values)}" if values else "none, for the spec has no parameters"
+        known = f"one of {list_names('$' + v for v in values)}" if values else "none, for the spec has no parameters"
         item.fail(f"{known}{nearest(name, values)}", f"no parameter {show(repr(node.value[:60]))}")
     return build_node(values[name], node.line, node.column)

@@ -10,7 +10,7 @@ from ..values import describe, nearest
 from .model import Stage
 from .parameters import replace_references
 from .tensors import read_tensors
-from .tree import Item
+from .tree import Item, list_names
 
 VOLUME = "input"
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$"
@@ -102,11 +102,6 @@ def _read_input(entry: Item, order: Mapping[str, int], index: int) -> str:
     if found > index:
         entry.fail("an earlier stage; stages are carried out in order", f"{name!r}, a later stage")
     return name
-
-
-def list_names(names: list[str]) -> str:
-    """Return `names` as a message lists them: 20 at most."""
-    return ", ".join(names) if len(names) <= 20 else f"{', '.join(names[:20])}, ..."
 
 
 def _read_stage(item: Item, name: str, inputs: tuple[str, ...], values: Mapping[str, Any]) -> Stage:

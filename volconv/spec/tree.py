@@ -71,7 +71,7 @@ class Item:
         if not isinstance(self.value, dict):
             self.fail(expected)
         prefix = f"{self.key}." if self.key else ""
-        return {key: Item(node, self.file, prefix + key) for key, node in self.value.items()}
+        return {key: Item(node, self.file, prefix + _short(key)) for key, node in self.value.items()}
 
     def elements(self, expected: str = "a list") -> list[Item]:
         """Return the elements of a list."""
@@ -115,6 +115,16 @@ class Item:
     def plain(self) -> Any:
         """Return the value as Python data: lists and dicts instead of nodes."""
         return _plain(self.node)
+
+
+def _short(key: str) -> str:
+    return key if len(key) <= 100 else f"{key[:97]}..."
+
+
+def list_names(names: Iterable[str]) -> str:
+    """Return `names` as a message lists them: 20 at most."""
+    listed = list(names)
+    return ", ".join(listed) if len(listed) <= 20 else f"{', '.join(listed[:20])}, ..."
 
 
 def fail_at(place: Place, found: str, expected: str) -> NoReturn:
