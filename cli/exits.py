@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -92,13 +91,12 @@ def _report(error: BaseException, console: Console) -> int:
         console.error_text(text)
         return code
     console.error(text)
-    if console.json:
-        with suppress(OSError):
+    try:
+        if console.json:
             console.print_json(_document(error, text, code))
-            console.flush()
-    if isinstance(error, OSError):
-        with suppress(OSError):
-            sys.stdout.flush()
+        console.flush()
+    except OSError:
+        console.discard_stdout()
     return code
 
 

@@ -3,8 +3,10 @@
 import importlib.util
 import re
 import shlex
+import shutil
 from pathlib import Path
 
+import nibabel as nib
 import pytest
 
 from volconv.cli.main import COMMANDS
@@ -51,3 +53,21 @@ def test_commands_in_the_pages_parse(docs):
                 options = {option for param in known[words[1]].params for option in param.opts}
                 used = {word.split("=")[0] for word in words if re.match(r"--?[a-zA-Z]", word)}
                 assert used <= options | {"--help"}, line
+
+
+def blocks(kind):
+    return re.findall(rf"```{kind}\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_readme_runs(tmp_path, monkeypatch):
+    """The spec and the Python lines of the README, as they stand, on the sample scan."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "sample_data" / "t1_2mm.nii.gz", "scan.nii.gz")
+    (spec,) = blocks("yaml")
+    Path("edges.yaml").write_text(spec)
+    (code,) = blocks("python")
+    names = {}
+    exec(code, names)
+    assert nib.load("smooth.nii.gz").shape == nib.load("scan.nii.gz").shape
+    assert names["edges"].shape == (1, 64, 64, 64)
+    assert names["features"].shape == (8, 64, 64, 64)

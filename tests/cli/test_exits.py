@@ -203,8 +203,8 @@ class TestStreams:
                 text=True,
                 check=False,
             )
-        assert done.stderr.startswith("volconv: No space left on device\n")
-        assert done.returncode != 0
+        assert done.stderr == "volconv: No space left on device\n"
+        assert done.returncode == 1
 
     @pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-"])
     def test_closed_streams(self, closed, tmp_path):
