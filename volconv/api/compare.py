@@ -107,7 +107,7 @@ def _compare(a: Source, b: Source, atol: float, rtol: float) -> Comparison:
     found = _Differences(atol, rtol)
     if alike:
         load_in_memory([a, b])
-        for batch, region in windows(a.info, 8, WINDOW_BYTES // 4):
+        for batch, region in windows(a.info, 8, WINDOW_BYTES // 8, b.info.chunks):
             found.add(_read(a, region, batch), _read(b, region, batch), (batch, 0, *region.start))
     return Comparison(
         same=alike and distance <= AFFINE_TOLERANCE_MM and not found.beyond,
@@ -125,9 +125,9 @@ def _compare(a: Source, b: Source, atol: float, rtol: float) -> Comparison:
 
 
 def _read(source: Source, region: Region, batch: int) -> NDArray[Any]:
-    """Return a window: integers as stored, since float64 does not hold all of 64 bits, all else as float64."""
-    exact = not source.info.is_scaled and source.info.dtype.kind in "iu"
-    out = np.empty((source.info.channels, *region.shape), source.info.dtype if exact else np.float64)
+    """Return a window as stored (float64 does not hold all 64-bit integers), scaled values as float64."""
+    kind = np.dtype(np.float64) if source.info.is_scaled else source.info.dtype
+    out = np.empty((source.info.channels, *region.shape), kind)
     source.read(region, out, batch)
     return out
 
@@ -147,27 +147,32 @@ class _Differences:
 
     def add(self, a: NDArray[Any], b: NDArray[Any], origin: tuple[int, ...]) -> None:
         """Take in a window of both, (C, d, h, w), whose first value has index `origin` (N, C, D, H, W)."""
-        nan_a, nan_b = np.isnan(a), np.isnan(b)
-        equal = (a == b) | (nan_a & nan_b)
-        one_sided = nan_a ^ nan_b
+        places = np.flatnonzero(a != b)
+        self.count += a.size - places.size
+        if not places.size:
+            return
+        x, y = a.ravel()[places].astype(np.float64), b.ravel()[places].astype(np.float64)
+        nan_x, nan_y = np.isnan(x), np.isnan(y)
+        both, one_sided = nan_x & nan_y, nan_x ^ nan_y
         self.nan_mismatches += int(np.count_nonzero(one_sided))
         with np.errstate(invalid="ignore", over="ignore"):
-            apart = np.abs(a.astype(np.float64) - b.astype(np.float64))
-        # Different 64-bit integers may be one float64: they differ by 1 at least.
-        apart[~equal & (apart == 0)] = 1.0
-        apart[equal] = 0.0
-        self.beyond += int(np.count_nonzero(~(equal | self._within(apart, b))))
-        apart[one_sided] = 0.0
+            apart = np.abs(x - y)
+            # Different 64-bit integers may be one float64: they differ by 1 at least.
+            apart[apart == 0] = 1.0
+            # No tolerance covers an infinite difference, whatever rtol·inf would allow.
+            within = (apart <= self.atol + self.rtol * np.abs(y)) & np.isfinite(apart)
+        self.beyond += int(np.count_nonzero(~(within | both)))
+        apart[nan_x | nan_y] = 0.0
         finite = np.isfinite(apart)
-        self.total += float(apart[finite].sum())
-        self.count += int(np.count_nonzero(finite & ~one_sided))
-        if apart.max() > self.max_abs:
-            self.max_abs = float(apart.max())
-            place = np.unravel_index(int(apart.argmax()), apart.shape)
-            inside = (0, *(int(p) for p in place))
-            self.max_at = tuple(o + i for o, i in zip(origin, inside, strict=True))
+        self.total += float(apart.sum(where=finite))
+        self.count += int(np.count_nonzero(finite)) - int(np.count_nonzero(one_sided))
+        self._keep_largest(apart, places, a.shape, origin)
 
-    def _within(self, apart: NDArray[np.float64], b: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return where the tolerance holds; never for infinite differences, whatever rtol·inf would allow."""
-        with np.errstate(invalid="ignore", over="ignore"):
-            return (apart <= self.atol + self.rtol * np.abs(b.astype(np.float64))) & np.isfinite(apart)
+    def _keep_largest(
+        self, apart: NDArray[np.float64], places: NDArray[np.intp], shape: tuple[int, ...], origin: tuple[int, ...]
+    ) -> None:
+        where = int(apart.argmax())
+        if apart[where] > self.max_abs:
+            self.max_abs = float(apart[where])
+            inside = (0, *(int(index) for index in np.unravel_index(places[where], shape)))
+            self.max_at = tuple(o + i for o, i in zip(origin, inside, strict=True))

@@ -68,7 +68,7 @@ class Figures:
 def gather(source: Source) -> list[Figures]:
     """Return the figures of each channel of `source`, which is loaded, over all its volumes."""
     out = [Figures() for _ in range(source.info.channels)]
-    for batch, region in windows(source.info, 8, WINDOW_BYTES // 4):
+    for batch, region in windows(source.info, 8, WINDOW_BYTES // 8):
         values = np.empty((source.info.channels, *region.shape), np.float64)
         source.read(region, values, batch)
         for figures, channel in zip(out, values, strict=True):

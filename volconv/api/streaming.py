@@ -12,7 +12,7 @@ from ..region import Region
 from ..settings import memory_budget
 from ..volume import VolumeInfo
 
-WINDOW_BYTES = 32 << 20
+WINDOW_BYTES = 64 << 20
 
 
 def load_in_memory(sources: Sequence[Source]) -> None:
@@ -31,31 +31,30 @@ def load_in_memory(sources: Sequence[Source]) -> None:
         source.load(None)
 
 
-def windows(info: VolumeInfo, bytes_per_value: int, limit: int | None = None) -> Iterator[tuple[int, Region]]:
-    """Yield (batch, region) that cover the volumes of `info`, of at most `limit` bytes (default `WINDOW_BYTES`).
+def windows(
+    info: VolumeInfo, bytes_per_value: int, limit: int | None = None, chunks: Triple | None = None
+) -> Iterator[tuple[int, Region]]:
+    """Yield (batch, region) that cover the volumes of `info`, in windows of about `limit` bytes (`WINDOW_BYTES`).
 
-    Slabs of whole planes along D, a multiple of the file's chunks; rows of planes where one plane is too large.
+    Windows are whole chunks where a file has chunks (its own, else `chunks`), grown along W, then H, then D: a chunk
+    that is cut by windows may have to be decompressed for each.
     """
-    region = Region.whole(info.shape)
-    step = _step(info, max(1, (limit or WINDOW_BYTES) // (bytes_per_value * info.channels)))
+    values = max(1, (limit or WINDOW_BYTES) // (bytes_per_value * info.channels))
+    step = _grow(info.chunks or chunks or (1, 1, 1), info.shape, values)
     for batch in range(info.batch):
-        for part in region.split(step):
+        for part in Region.whole(info.shape).split(step):
             yield batch, part
 
 
-def _step(info: VolumeInfo, values: int) -> Triple:
-    depth, height, width = info.shape
-    chunk = info.chunks or (1, 1, 1)
-    if height * width <= values:
-        return (_multiple(values // (height * width), chunk[0], depth), height, width)
-    if width <= values:
-        return (1, _multiple(values // width, chunk[1], height), width)
-    return (1, 1, _multiple(values, chunk[2], width))
-
-
-def _multiple(count: int, chunk: int, length: int) -> int:
-    """Return the largest multiple of `chunk` up to `count`, if there is one, and no more than `length`."""
-    return min(length, count // chunk * chunk or count)
+def _grow(chunk: Triple, shape: Triple, values: int) -> Triple:
+    """Return the largest multiple of `chunk` of at most `values` voxels, one chunk at least."""
+    step = [min(c, n) for c, n in zip(chunk, shape, strict=True)]
+    for axis in (2, 1, 0):
+        times = max(1, values // prod(step))
+        step[axis] = min(shape[axis], step[axis] * times)
+        if step[axis] < shape[axis]:
+            break
+    return (step[0], step[1], step[2])
 
 
 def full_shape(info: VolumeInfo) -> tuple[int, ...]:

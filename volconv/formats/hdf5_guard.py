@@ -41,13 +41,16 @@ def hdf5_errors(file: str, where: str | None = None) -> Iterator[None]:
 
 def _explain(error: BaseException) -> str:
     """Reduce libhdf5's words to their last cause."""
-    text = str(error).strip() or type(error).__name__
+    # str() of a KeyError is the repr of its text.
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip() or type(error).__name__
     if _UNCLOSED.search(text):
         return "the file was not closed properly by the program that wrote it (or is being written); write it anew"
     if isinstance(error, OSError) and error.errno and error.strerror:
         text = error.strerror
     found = _PREFIX.match(text)
     text = found[2] if found else text
+    if "filter returned failure" in text:
+        text = "what is stored there fails its checksum, or cannot be decompressed"
     if "unable to lock file" in text:
         text += "; the file system refuses locks, set HDF5_USE_FILE_LOCKING=FALSE"
     return f"HDF5 cannot read this: {show(' '.join(text.split()))[:300]}"

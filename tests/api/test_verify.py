@@ -1,0 +1,36 @@
+"""Records that verification accepts and refuses; the commands' view of it is in test_inspect_file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from volconv.api.convert import convert
+from volconv.api.verify import verify_output, without_text
+from volconv.errors import FormatError
+
+
+def test_a_dataset_too_many_or_never_written(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["raw"] = np.ones((2, 3, 4))
+    convert(tmp_path / "a.h5", tmp_path / "o.h5")
+    assert verify_output(str(tmp_path / "o.h5"))["datasets"][0]["statistics"]["mean"] == 1
+    assert verify_output(f"{tmp_path / 'o.h5'}:/data")["verified"]
+    with h5py.File(tmp_path / "o.h5", "a") as file:
+        file["z"] = np.ones((2, 3, 4))
+    with pytest.raises(FormatError, match="holds /data, /z, expected by its record: /data"):
+        verify_output(str(tmp_path / "o.h5"))
+    with h5py.File(tmp_path / "o.h5", "a") as file:
+        del file["z"], file["data"]
+        file.create_dataset("data", (2, 3, 4), "f4")
+    with pytest.raises(FormatError, match="never written"):
+        verify_output(str(tmp_path / "o.h5"))
+
+
+def test_the_text_of_a_spec_is_left_out_and_nothing_else() -> None:
+    record = {"format": 1, "spec": {"name": "a", "text": "long", "sha256": "b"}}
+    assert without_text(record) == {"format": 1, "spec": {"name": "a", "sha256": "b"}}
+    assert record["spec"] == {"name": "a", "text": "long", "sha256": "b"}
