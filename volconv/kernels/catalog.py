@@ -208,6 +208,9 @@ def choose_conv(shape: ConvShape, bits: int | None = None) -> ConvKernel:
         width = min(blocks, key=lambda n: (_blocks_waste(vectors, n), -n))
         return ConvKernel("last", "any", "last", lanes, lanes, blocks[width], width)
     step = shape.step_w if shape.step_w in (1, 2) else 0
+    if outputs == 1:
+        block, tail = (8, 6) if many_registers else (3, 3)
+        return ConvKernel("rows", "first", "first", 1, lanes, block, 2, step, tail)
     sizes = _FIRST_BLOCKS[many_registers]
     width = min(sizes, key=lambda n: (-(-outputs // n) * n, -n))
     block, tail = sizes[width]

@@ -13,6 +13,7 @@ import numpy as np
 from . import conv_plan as at
 from . import jit
 from .catalog import ACTIVATIONS, IN_REGISTERS, ConvKernel, ConvShape, Epilogue
+from .row_sharing import FARTHEST, Sharing, pack_shared, share_rows
 
 Array = np.ndarray[Any, Any]
 _CACHED_WEIGHTS = 1 << 15  # bytes of weights that stay in the L1 cache while all voxels of a job use them
@@ -22,10 +23,12 @@ _JOB_PRODUCTS = 1 << 23  # multiply-adds a job should have: some 100 microsecond
 def kernel_specs(kernel: ConvKernel, shape: ConvShape, epilogue: Epilogue) -> list[jit.KernelSpec]:
     """Return what `bind_conv` of the same arguments will have compiled, for `jit.missing` and a child process."""
     code = 0 if epilogue.activation in IN_REGISTERS else list(ACTIVATIONS).index(epilogue.activation)
-    if kernel.name == "last":
-        return [jit.KernelSpec("conv_last.conv", shape.dtype, (kernel.lanes, kernel.block, kernel.width, code))]
-    ints = (kernel.lanes, kernel.block, kernel.tail, kernel.width, kernel.step, code)
-    return [jit.KernelSpec("conv_first.conv", shape.dtype, ints)]
+    ints: dict[str, tuple[int, ...]] = {
+        "last": (kernel.lanes, kernel.block, kernel.width, code),
+        "first": (kernel.lanes, kernel.block, kernel.tail, kernel.width, kernel.step, code),
+        "rows": (kernel.lanes, kernel.block, kernel.tail, kernel.step, code),
+    }
+    return [jit.KernelSpec(f"conv_{kernel.name}.conv", shape.dtype, ints[kernel.name])]
 
 
 def bind_conv(
@@ -54,7 +57,8 @@ def bind_conv(
     expected = (shape.out_channels, shape.group_inputs, shape.taps)
     if weights.shape != expected:
         raise ValueError(f"weights are {weights.shape}, expected {expected}")
-    return BoundConv(kernel, shape, weights, bias, epilogue or Epilogue())
+    bound = BoundRows if kernel.name == "rows" else BoundConv
+    return bound(kernel, shape, weights, bias, epilogue or Epilogue())
 
 
 class BoundConv:
@@ -66,11 +70,11 @@ class BoundConv:
         self.kernel = kernel
         self.shape = shape
         self._width = kernel.width * (kernel.lanes if kernel.name == "last" else 1)
-        self._weights = self._by_blocks(np.moveaxis(weights, 0, -1).transpose(1, 0, 2).reshape(-1, shape.out_channels))
+        self._weights = self._pack_weights(weights.astype(shape.dtype))
         mode, rows = _epilogue_rows(epilogue, shape.out_channels)
         if bias is not None:
             rows[at.BIAS] = bias
-        self._table = self._by_blocks(rows)
+        self._table = self._pack_table(rows)
         self._affine, self._mode = epilogue.scale is not None, mode
         self._activate = epilogue.activation not in IN_REGISTERS
         (spec,) = kernel_specs(kernel, shape, epilogue)
@@ -114,11 +118,35 @@ class BoundConv:
         """
         if min(box) <= 0:
             return
-        offsets = np.add.outer(taps, np.arange(self.shape.group_inputs, dtype=np.int64) * x_steps[0]).ravel()
         plan = np.zeros(at.LENGTH, np.int64)
         at.fill_steps(plan, x_start, x_steps, out_start, out_steps, box)
+        weights, tables = self._place_taps(plan, np.asarray(taps, np.int64))
         self._cut_jobs(plan, jit.thread_count())
-        self._run(x, self._weights, self._table, out, offsets, plan)
+        self._run(x, weights, self._table, out, tables, plan)
+
+    def _pack_weights(self, weights: Array) -> Array:
+        """Return the weights as the kernel reads them: (output block, tap, channel, width)."""
+        return self._by_blocks(weights.transpose(2, 1, 0).reshape(-1, self.shape.out_channels))
+
+    def _pack_table(self, rows: Array) -> Array:
+        """Return the epilogue's table (row, channel) as the kernel reads it: (output block, row, width)."""
+        return self._by_blocks(rows)
+
+    def _place_taps(self, plan: Array, taps: Array) -> tuple[Array, Array]:
+        """Return the weights, and the offset of each product's input."""
+        return self._weights, self._all_channels(taps, int(plan[at.X_C]))
+
+    def _all_channels(self, offsets: Array, channel_step: int) -> Array:
+        """Return the offsets, each for every input channel of a group in turn."""
+        return np.add.outer(offsets, np.arange(self.shape.group_inputs) * channel_step).ravel()
+
+    def _count_lines(self, plan: Array) -> tuple[int, int]:
+        """Return how many units of work the box has, and the multiply-adds of one in each output block."""
+        products = max(1, self.shape.group_inputs * self.shape.taps) * self._width
+        voxels = int(plan[at.N_Z] * plan[at.N_Y] * plan[at.N_X])
+        if self.kernel.name == "last":
+            return voxels, products
+        return voxels // int(plan[at.N_X]), products * int(plan[at.N_X])
 
     def _by_blocks(self, rows: Array) -> Array:
         """Return (n, O) as flat (output block, n, width), zero where a group's last block is not full."""
@@ -127,24 +155,20 @@ class BoundConv:
         packed = np.zeros((len(rows), shape.groups, blocks * width), shape.dtype)
         packed[:, :, : shape.group_outputs] = rows.reshape(len(rows), shape.groups, shape.group_outputs)
         by_block = packed.reshape(len(rows), shape.groups * blocks, width).transpose(1, 0, 2)
-        # Vectors that straddle cache lines load at half the rate.
-        room = np.empty(by_block.size + 64 // by_block.itemsize, shape.dtype)
-        start = -room.ctypes.data % 64 // by_block.itemsize
-        room[start : start + by_block.size] = by_block.ravel()
-        return room[start : start + by_block.size]
+        return _align(by_block.ravel())
 
     def _cut_jobs(self, plan: Array, threads: int) -> None:
         """Write the layer's constants into `plan`, and jobs of about equal work, several a thread where possible."""
         shape, kernel = self.shape, self.kernel
         products = shape.group_inputs * shape.taps
         blocks = -(-shape.group_outputs // self._width)
-        lines = int(plan[at.N_Z] * plan[at.N_Y])
+        units, unit_products = self._count_lines(plan)
         last = kernel.name == "last"
-        units = lines * int(plan[at.N_X]) if last else lines
-        unit_products = max(products, 1) * self._width * (1 if last else int(plan[at.N_X]))
         shares = shape.groups * blocks
-        a_job = 1 if last or lines < 8 * threads else shares
-        per_job = max(1, min(_JOB_PRODUCTS // (unit_products * a_job), units // (4 * threads)))
+        # Blocks of one group read the same inputs; groups at once would be too many streams for the prefetchers.
+        a_job = 1 if last or units < 8 * threads else blocks
+        wanted = units * shares // (a_job * 4 * threads)
+        per_job = max(1, min(_JOB_PRODUCTS // (unit_products * a_job), wanted, units))
         if last:
             per_job = -(-per_job // kernel.block) * kernel.block
         plan[at.PRODUCTS] = products
@@ -157,6 +181,57 @@ class BoundConv:
         plan[at.ALL_BLOCKS], plan[at.BLOCKS_A_JOB] = shares, a_job
         plan[at.PER_JOB] = per_job
         plan[at.JOBS] = -(-units // per_job) * -(-shares // a_job)
+
+
+class BoundRows(BoundConv):
+    """A convolution of one output channel a group, in blocks of rows that share what they load."""
+
+    _remembered = 32  # geometries: buffers of a plan have few different steps
+
+    def _pack_weights(self, weights: Array) -> Array:
+        self._shared: dict[tuple[Any, ...], tuple[Sharing, Array]] = {}
+        return weights.reshape(self.shape.groups, self.shape.group_inputs, self.shape.taps)
+
+    def _pack_table(self, rows: Array) -> Array:
+        return _align(np.repeat(rows.T[:, :, None], self._width, 2).astype(self.shape.dtype).ravel())
+
+    def _place_taps(self, plan: Array, taps: Array) -> tuple[Array, Array]:
+        """Return the weights, and offsets of all loads, runs and first rows; block rows lie along the plan's y."""
+        sharing, weights = self._share(plan, taps)
+        if sharing.along_z:
+            for z, y in ((at.N_Z, at.N_Y), (at.X_Z, at.X_Y), (at.OUT_Z, at.OUT_Y)):
+                plan[[z, y]] = plan[[y, z]]
+        spacing, rows = sharing.spacing, int(plan[at.N_Y])
+        firsts = [y for q in range(min(spacing, rows)) for y in range(q, rows, spacing * self._width)]
+        loads = self._all_channels(sharing.loads, int(plan[at.X_C]))
+        plan[at.RUNS], plan[at.RUNS_START] = len(sharing.runs), len(loads)
+        plan[at.ROW_BLOCKS], plan[at.ROW_STARTS] = len(firsts), len(loads) + sharing.runs.size
+        plan[at.SPACING], plan[at.ROW_STEP] = spacing, spacing * plan[at.OUT_Y]
+        plan[at.GROUP_WEIGHTS] = len(weights) // self.shape.groups
+        return weights, np.concatenate([loads, sharing.runs.ravel(), np.array(firsts, np.int64)])
+
+    def _share(self, plan: Array, taps: Array) -> tuple[Sharing, Array]:
+        """Return how rows share loads in this geometry, and the weights in that order."""
+        z_step, y_step, rows_z, rows_y = (int(plan[i]) for i in (at.X_Z, at.X_Y, at.N_Z, at.N_Y))
+        key = (taps.tobytes(), z_step, y_step, min(rows_z, FARTHEST + 1), min(rows_y, FARTHEST + 1))
+        if key not in self._shared:
+            if len(self._shared) >= self._remembered:
+                self._shared.clear()
+            sharing = share_rows(taps, (z_step, y_step), (rows_z, rows_y))
+            self._shared[key] = sharing, _align(pack_shared(sharing, self._weights).ravel())
+        return self._shared[key]
+
+    def _count_lines(self, plan: Array) -> tuple[int, int]:
+        _, products = super()._count_lines(plan)
+        return int(plan[at.N_Z] * plan[at.ROW_BLOCKS]), products
+
+
+def _align(values: Array) -> Array:
+    """Return a copy that begins at a cache line: vectors that straddle lines load at half the rate."""
+    room = np.empty(values.size + 64 // values.itemsize, values.dtype)
+    start = -room.ctypes.data % 64 // values.itemsize
+    room[start : start + values.size] = values
+    return room[start : start + values.size]
 
 
 def _whole_blocks(kernel: ConvKernel, voxels: int) -> int:

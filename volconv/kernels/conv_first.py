@@ -48,14 +48,14 @@ def finish_channels(kind: Any, sums: Any, table: Any, plan: Any) -> Any:
 
 
 @device
-def store_spaced(kind: Any, sums: Any, target: Any, plan: Any, columns: Any, count: Any) -> None:
-    """Store the first `count` voxels of the first `columns` channels, voxels OUT_X elements apart."""
+def store_spaced(kind: Any, sums: Any, target: Any, step: Any, x_step: Any, columns: Any, count: Any) -> None:
+    """Store the first `count` voxels of the first `columns` channels, columns and voxels the steps apart."""
     values = spill(sums)
     lanes = lanes_of(kind)
     for c in range(columns):
         for i in range(min(count, rows_of(kind) * lanes)):
             value = values[((i // lanes) * columns_of(kind) + c) * lanes + i % lanes]
-            target[c * plan[at.OUT_C] + i * plan[at.OUT_X]] = value
+            target[c * step + i * x_step] = value
 
 
 @device
@@ -72,7 +72,7 @@ def conv_row(kind: Any, row: Any, plan: Any, columns: Any, first: Any, stop: Any
         if plan[at.OUT_X] == 1:
             store_lanes(sums, target, plan[at.OUT_C], columns, stop - voxel)
         else:
-            store_spaced(kind, sums, target, plan, columns, stop - voxel)
+            store_spaced(kind, sums, target, plan[at.OUT_C], plan[at.OUT_X], columns, stop - voxel)
 
 
 def _make_job(real: Any, code: int) -> Any:

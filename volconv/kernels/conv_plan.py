@@ -19,7 +19,10 @@ THREADS, JOBS, PER_JOB, NEXT = 20, 21, 22, 23  # NEXT counts the jobs given out
 ALL_BLOCKS, BLOCKS_A_JOB = 24, 25  # output blocks of all groups; how many of them a job computes
 WHOLE = 26  # voxels of a row that go into full blocks; the rest into smaller ones
 ACTIVATE = 27  # whether an activation is applied to what was stored
-LENGTH = 28
+RUNS, RUNS_START = 28, 29  # `conv_rows`: runs of shared loads, and where they lie in its tables
+ROW_BLOCKS, ROW_STARTS = 30, 31  # blocks of rows, and where the list of their first rows lies
+SPACING, ROW_STEP, GROUP_WEIGHTS = 32, 33, 34  # rows from one row of a block to the next; in elements; weights a group
+LENGTH = 40
 
 NONE, CLIP, SLOPE = range(3)
 BIAS, SCALE, SHIFT, LOW, HIGH = range(5)  # rows of the epilogue's table; LOW also holds slopes

@@ -57,6 +57,14 @@ class _BlockModel(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(dmm, fe_type, ir.ArrayType(fe_type.vector, fe_type.rows * fe_type.columns))
 
 
+class Span(types.Type):  # type: ignore[misc]
+    """Type that stands for the columns `low` to `high` of a block."""
+
+    def __init__(self, low: int, high: int) -> None:
+        self.low, self.high = low, high
+        super().__init__(name=f"Span({low}, {high})")
+
+
 class Vectors:
     """What the code generators below share: reading, writing and combining vectors of one block type.
 
@@ -241,29 +249,45 @@ def fma_voxels(_context: Any, sums: Any, inputs: Any, places: Any, weights: Any)
     return sums(sums, inputs, places, weights), build
 
 
+def _fma_lanes(builder: Any, sums: Block, args: Any, low: int, high: int) -> Any:
+    """Generate `fma_lanes` for the columns `low` to `high`; args are sums, inputs, spacing, weights."""
+    vectors = Vectors(builder, sums)
+    values = _values(builder, sums, args[0])
+    voxels = []
+    for r in range(sums.rows):
+        if sums.step == 0:
+            start = vectors.at(args[1], builder.mul(args[2], _INT64(r * sums.lanes)))
+            voxels.append(vectors.load_spaced(start, args[2]))
+        else:
+            start = vectors.at(args[1], r * sums.lanes * sums.step)
+            voxels.append(vectors.load_spaced(start, sums.step))
+    for c in range(low, high):
+        weight = vectors.spread(builder.load(vectors.at(args[3], c - low)))
+        for r, row in enumerate(voxels):
+            i = r * sums.columns + c
+            values[i] = vectors.fma(weight, row, values[i])
+    return _aggregate(builder, sums, values)
+
+
 @intrinsic
 def fma_lanes(_context: Any, sums: Any, inputs: Any, _spacing: Any, weights: Any) -> Any:
     """Return sums[r, c] + input vector r * weights[c]: rows are vectors of voxels `spacing` apart, columns channels."""
 
     def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        vectors = Vectors(builder, sums)
-        values = _values(builder, sums, args[0])
-        voxels = []
-        for r in range(sums.rows):
-            if sums.step == 0:
-                start = vectors.at(args[1], builder.mul(args[2], _INT64(r * sums.lanes)))
-                voxels.append(vectors.load_spaced(start, args[2]))
-            else:
-                start = vectors.at(args[1], r * sums.lanes * sums.step)
-                voxels.append(vectors.load_spaced(start, sums.step))
-        for c in range(sums.columns):
-            weight = vectors.spread(builder.load(vectors.at(args[3], c)))
-            for r, row in enumerate(voxels):
-                i = r * sums.columns + c
-                values[i] = vectors.fma(weight, row, values[i])
-        return _aggregate(builder, sums, values)
+        return _fma_lanes(builder, sums, args, 0, sums.columns)
 
     return sums(sums, inputs, types.int64, weights), build
+
+
+@intrinsic
+def fma_span(_context: Any, span: Any, sums: Any, inputs: Any, _spacing: Any, weights: Any) -> Any:
+    """Do `fma_lanes` in the columns of a span only; the first of them takes weights[0]."""
+    low, high = span.instance_type.low, span.instance_type.high
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return _fma_lanes(builder, sums, args[1:], low, high)
+
+    return sums(span, sums, inputs, types.int64, weights), build
 
 
 @intrinsic
