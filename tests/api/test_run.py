@@ -79,11 +79,12 @@ def test_a_blob_stays_where_it_is_in_the_world(scan, tmp_path, stage):
 
 @pytest.mark.parametrize("ending", ["nii", "nii.gz", "h5", "hdr"])
 def test_any_cut_gives_the_same_bytes(scan, tmp_path, ending):
+    random = {"init": "default", "seed": 1}
     spec = spec_file(
         tmp_path,
-        {"op": "Conv3d", "out_channels": 3, "kernel_size": 3, "stride": [1, 2, 1], "padding": 1, "weight": {"init": "default", "seed": 1}},
+        {"op": "Conv3d", "out_channels": 3, "kernel_size": 3, "stride": [1, 2, 1], "padding": 1, "weight": random},
         {"op": "SiLU"},
-        {"op": "ConvTranspose3d", "out_channels": 2, "kernel_size": 2, "stride": 2, "weight": {"init": "default", "seed": 2}},
+        {"op": "ConvTranspose3d", "out_channels": 2, "kernel_size": 2, "stride": 2, "weight": random},
     )  # fmt: skip
     files = []
     for n, options in enumerate(
@@ -201,6 +202,10 @@ def test_axes_decide_which_way_a_kernel_lies(scan, tmp_path):
         np.testing.assert_array_equal(nib.load(out).affine, nib.load(scan).affine)
 
 
+def mean_of(size):
+    return {"op": "Conv3d", "weight": {"generator": "mean", "size": size}}
+
+
 def faulty(tmp_path, scan):
     """Name, arguments, and what must come of it."""
     conv = {"op": "Conv3d", "out_channels": 2, "kernel_size": 3}
@@ -233,17 +238,17 @@ def faulty(tmp_path, scan):
         "unknown op": (spec("uo", {"op": "Conv3D"}), scan, out, {}, SpecError, 3),
         "unknown key": (spec("uk", {**conv, "strides": 2}), scan, out, {}, SpecError, 3),
         "bad setting": ("gaussian", scan, out, {"settings": {"sigma": "wide"}}, UsageError, 2),
+        "setting out of range": ("gaussian", scan, out, {"settings": {"sigma": 0}}, UsageError, 2),
         "unknown setting": ("gaussian", scan, out, {"settings": {"sigme": "2mm"}}, UsageError, 2),
         "saved stage unknown": (good, scan, out, {"save": {"x": "y.nii"}}, UsageError, 2),
         "no memory": (good, scan, out, {"memory": "10MB"}, volconv.VolconvError, 4),
-        "kernel too large": (spec("kl", {"op": "Conv3d", "weight": {"generator": "mean", "size": 99}}), scan, out, {}, ShapeError, 3),
+        "kernel too large": (spec("kl", mean_of(99)), scan, out, {}, ShapeError, 3),
     }  # fmt: skip
 
 
 def test_faults_are_one_clear_error_and_leave_nothing(tmp_path, scan):
     for name, (spec, source, out, options, kind, code) in faulty(tmp_path, scan).items():
         before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-        print(name)
         with pytest.raises(kind) as caught:
             volconv.run(spec, source, out, **options)
         assert caught.value.exit_code == code, name

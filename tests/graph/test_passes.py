@@ -35,9 +35,7 @@ def test_what_is_asked_for_stays_a_stage():
 
 
 def test_what_two_stages_read_stays_a_stage():
-    graph = graph_of(
-        [CONV, {"op": "ReLU", "name": "a"}, {"op": "Abs", "name": "b", "input": "Conv3d"}], ["a", "b"]
-    )
+    graph = graph_of([CONV, {"op": "ReLU", "name": "a"}, {"op": "Abs", "name": "b", "input": "Conv3d"}], ["a", "b"])
     assert [node.name for node in graph.nodes] == ["Conv3d", "a", "b"]
 
 
@@ -95,6 +93,6 @@ def test_small_filters_are_left_whole():
     graph = graph_of([{"op": "Conv3d", "weight": {"generator": "sobel"}}])
     assert len(graph.nodes) == 1
     x = np.random.default_rng(0).random((1, 9, 9, 9))
-    pipe = load({"volconv": 1, "dtype": "float64", "stages": [
-        {"op": "Conv3d", "padding": "same", "padding_mode": "replicate", "weight": {"generator": "sobel"}}]})  # fmt: skip
+    stage = {"op": "Conv3d", "padding": "same", "padding_mode": "replicate", "weight": {"generator": "sobel"}}
+    pipe = load({"volconv": 1, "dtype": "float64", "stages": [stage]})
     np.testing.assert_allclose(pipe(x)[1], sobel(x[0], axis=1, mode="nearest"), rtol=1e-12, atol=1e-12)

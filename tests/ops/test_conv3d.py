@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import correlate
 
-from volconv.api.pipeline import run_graph
 from volconv.engine.naive_engine import run_naive
 from volconv.errors import ShapeError
 from volconv.formats.in_memory import ArraySource
 from volconv.ops.base import Wire
 from volconv.ops.conv3d import Conv3d
+from volconv.run.arrays import run_graph
 from volconv.testing.op_contract import BUDGET, Case, OpContract
 
 MODES = ("zeros", "reflect", "replicate", "circular")

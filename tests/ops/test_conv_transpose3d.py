@@ -3,12 +3,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from volconv.api.pipeline import run_graph
 from volconv.engine.naive_engine import run_naive
 from volconv.errors import ShapeError
 from volconv.formats.in_memory import ArraySource
 from volconv.ops.base import Wire
 from volconv.ops.conv_transpose3d import ConvTranspose3d
+from volconv.run.arrays import run_graph
 from volconv.testing.op_contract import BUDGET, Case, OpContract
 
 

@@ -46,8 +46,8 @@ def test_a_number_per_channel_must_fit_the_channels(op):
 
 def test_vector_norm_is_numpys():
     case = Case(VectorNorm(), SHAPE, 3)
-    from volconv.api.pipeline import run_graph
     from volconv.formats.in_memory import ArraySource
+    from volconv.run.arrays import run_graph
 
     x = case.values("float64")
     found = run_graph(case.graph("float64"), ArraySource(x), 2**34, 1)["op"]

@@ -1,4 +1,4 @@
-"""The backward interval rule, on a 1-D model of its own: what a tile reads is enough, and never more than the wire has."""
+"""The backward interval rule: what a tile reads is enough, and never more than the wire has."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -26,10 +26,7 @@ def test_inside_holds_every_voxel_the_mode_asks_for(length, start, size, mode):
     a, b = inside((start, start + size), length, mode)
     assert 0 <= a <= b <= length
     index = np.arange(start, start + size)
-    if mode == "zeros":
-        wanted = index[(index >= 0) & (index < length)]
-    else:
-        wanted = source_index(index, length, mode)
+    wanted = index[(index >= 0) & (index < length)] if mode == "zeros" else source_index(index, length, mode)
     assert all(a <= i < b for i in wanted)
 
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from volconv.errors import BudgetError
@@ -18,7 +20,7 @@ def chain(shape=(200, 200, 200), channels=(1, 16, 1)):
 
     wire, source, nodes = Wire(shape, channels[0]), INPUT, []
     first = wire
-    for n, (a, b) in enumerate(zip(channels[:-1], channels[1:], strict=True)):
+    for n, (a, b) in enumerate(pairwise(channels)):
         op = Conv3d(a, b, (3, 3, 3), pad_low=(1, 1, 1), pad_high=(1, 1, 1))
         wire = op.out_wire((wire,))
         tensors = {name: np.zeros(size, "f4") for name, size in op.tensor_shapes().items()}

@@ -1,9 +1,8 @@
+import importlib
 import threading
 import time
 
 import pytest
-
-import importlib
 
 worker = importlib.import_module("volconv.run.worker")
 run_beside = worker.run_beside
@@ -11,10 +10,10 @@ run_beside = worker.run_beside
 
 def test_work_runs_in_another_thread_and_its_error_comes_back():
     names = []
-    run_beside(lambda stop: names.append(threading.current_thread().name))
+    run_beside(lambda _: names.append(threading.current_thread().name))
     assert names == ["volconv-work"]
     with pytest.raises(ZeroDivisionError):
-        run_beside(lambda stop: 1 // 0)
+        run_beside(lambda _: 1 // 0)
 
 
 def test_an_interruption_stops_the_work_at_its_next_tile(monkeypatch):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import MissingFileError, UsageError
+from ..errors import MissingFileError, ShapeError, SpecError, UsageError, VolconvError
 from ..formats.base import Sink, Source
 from ..formats.names import parse_volume_name
 from ..formats.open import open_sink, open_source
@@ -121,7 +121,7 @@ def open_job(spec: Any, inputs: Any, output: str | Path | None, options: Options
         _check_outputs(parsed, targets, volumes, options)
     source = _open_inputs(names, parsed, options)
     try:
-        job = _wire_job(parsed, options, source, volumes, targets, budget, threads)
+        job = _wire_job(parsed, spec, options, source, volumes, targets, budget, threads)
         if not options.skip_existing:
             check_targets(targets, job.files_read, options.force)
         return job
@@ -173,6 +173,7 @@ def _open_inputs(names: Sequence[str], spec: Spec, options: Options) -> Source:
 
 def _wire_job(
     spec: Spec,
+    given: Any,
     options: Options,
     source: Source,
     volumes: list[Path],
@@ -185,10 +186,30 @@ def _wire_job(
     loader = make_loader(spec, options.weights)
     try:
         graph = optimise(build_graph(spec, wire, loader, tuple(options.save)), options.algorithm)
+    except SpecError as error:
+        loader.close()
+        blame_settings(error, given, wire, options)
+        raise
     except BaseException:
         loader.close()
         raise
     return Job(spec, options, source, graph, loader, volumes, targets, budget, threads)
+
+
+def blame_settings(error: SpecError, given: Any, wire: Wire, options: Options) -> None:
+    """Raise `UsageError` in place of `error` if the spec is sound with its own defaults: then a setting is at fault."""
+    if not options.settings or isinstance(error, ShapeError) or isinstance(given, Spec):
+        return
+    spec = read_spec(given, {})
+    loader = make_loader(spec, options.weights)
+    try:
+        build_graph(spec, wire, loader)
+    except VolconvError:
+        return
+    finally:
+        loader.close()
+    names = ", ".join(options.settings)
+    raise UsageError(f"--set {names}: {error.message}", file=error.file, where=error.where) from error
 
 
 def open_sinks(job: Job, records: bool) -> None:

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from ..errors import ShapeError, UsageError, WeightsError
 from ..formats.in_memory import ArraySource
 from ..graph.model import INPUT, Graph, Node
-from ..graph.tensors import make_initial
+from ..graph.tensors import initial_tensor
 from ..ops.base import Op, Wire
 from ..ops.conv_transpose3d import ConvTranspose3d as ConvTransposeOp
 from ..ops.reader import Context
 from ..ops.registry import get_dialect
+from ..run.arrays import run_graph
 from ..settings import memory_budget, thread_count
 from ..values import Values
 from .output_size import resolve_output_padding
-from .pipeline import run_graph
 
 _DTYPES = ("float32", "float64")
 
@@ -119,7 +119,7 @@ class _Layer:
         if init != "default":
             raise UsageError(f"{self._op_name}: found init {init!r}, expected 'default', the dialect's distribution")
         for name, shape in self._reader.stored_shapes(self._op).items():
-            tensor = make_initial(self._dialect, self._op, name, shape, seed).astype(self.dtype)
+            tensor = initial_tensor(self._dialect, self._op, shape, seed, name).astype(self.dtype)
             setattr(self, f"_{name}", tensor)
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
@@ -132,7 +132,7 @@ class _Layer:
         if volume.shape[0] == 0:
             return self._empty(op, x, volume)
         tensors = self._tensors(op)
-        wire = Wire(volume.shape[2:], volume.shape[1], self.dtype)  # type: ignore[arg-type]
+        wire = Wire(volume.shape[2:], volume.shape[1], self.dtype)
         node = Node(self._op_name, self._op_name, op, (INPUT,), self._out_wire(op, wire), tensors)
         graph = Graph(wire, (node,), (node.name,))
         if all(np.isfinite(tensor).all() for tensor in tensors.values()):
@@ -157,7 +157,7 @@ class _Layer:
             raise ShapeError(f"{self._op_name}: {error.message}") from error
 
     def _empty(self, op: Op, x: NDArray[Any], volume: NDArray[Any]) -> NDArray[Any]:
-        wire = self._out_wire(op, Wire(volume.shape[2:], volume.shape[1], self.dtype))  # type: ignore[arg-type]
+        wire = self._out_wire(op, Wire(volume.shape[2:], volume.shape[1], self.dtype))
         return self._from_volume(np.empty((0, wire.channels, *wire.shape), self.dtype), x.ndim)
 
     def _tensors(self, op: Op) -> dict[str, NDArray[Any]]:

@@ -8,19 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ShapeError
-from ..formats.in_memory import ArraySink, ArraySource
+from ..formats.in_memory import ArraySource
 from ..geometry import Floats3, Triple
 from ..graph.build import build_graph, make_loader
-from ..graph.model import Graph
 from ..graph.passes import optimise
 from ..ops.base import Wire
-from ..plan.cost import Traffic
-from ..plan.make import make_plan
-from ..run.events import Event
+from ..run.arrays import run_graph
 from ..settings import memory_budget, thread_count
 from ..spec.model import Spec
-from ..volume import OutputInfo
 from .job import read_spec
 from .options import make_options
 
@@ -97,45 +92,6 @@ def load(spec: Any, *, weights: str | Path | None = None, **settings: Any) -> Pi
         Values of the spec's parameters: ``load("gaussian", sigma="2mm")``.
     """
     return Pipeline(read_spec(spec, settings), weights)
-
-
-def run_graph(
-    graph: Graph, source: ArraySource, budget: int, threads: int, tile: Triple | str | None = None
-) -> dict[str, NDArray[Any]]:
-    """Return each output of `graph` for the array of `source`, in the compute type."""
-    from ..engine.numba_engine import NumbaEngine
-    from ..run.serial import execute
-
-    shape = graph.wire(graph.outputs[0]).shape
-    if tile is not None:
-        d, h, w = shape if isinstance(tile, str) else (min(t, s) for t, s in zip(tile, shape, strict=True))
-        tile = (d, h, w)
-    plan = make_plan(
-        graph, budget=budget, traffic=Traffic(), threads=threads, tile=tile or None, batch=source.info.batch
-    )
-    dtype = np.dtype(graph.input.dtype)
-    sinks = {}
-    for name in graph.outputs:
-        wire = graph.wire(name)
-        info = OutputInfo(wire.shape, wire.channels, dtype, source.info, wire.voxel_map, source.info.batch)
-        sinks[name] = ArraySink(info)
-    engine = NumbaEngine(threads)
-    engine.prepare(plan)
-    for sink in sinks.values():
-        sink.create()
-    execute(plan, engine, source, {name: [sink] for name, sink in sinks.items()}, ignore)
-    results = {}
-    for name, sink in sinks.items():
-        sink.finish()
-        if sink.array is None:
-            raise ShapeError(f"no result for {name}")
-        results[name] = sink.array
-    return results
-
-
-def ignore(event: Event) -> None:
-    """Take an event and do nothing."""
-    del event
 
 
 def _ranked(result: NDArray[Any], ndim: int) -> NDArray[Any]:

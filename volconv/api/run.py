@@ -12,11 +12,10 @@ from typing import Any
 
 from ..errors import OutputError, RunError
 from ..plan.model import Plan
-from ..run.events import Compiling, Emit, Event, Finished, Phase, Warned
+from ..run.events import Compiling, Emit, Event, Finished, Phase, Warned, ignore
 from ..run.worker import run_beside
 from .job import Job, open_job, open_sinks, plan_job
 from .options import make_options
-from .pipeline import ignore
 from .skip import is_up_to_date
 from .summary import summarise, write_depfile, write_sidecar
 
@@ -66,6 +65,8 @@ def run(
         plan = plan_job(job)
         _work(job, plan, emit)
         summary = summarise(job, plan, time.perf_counter() - started)
+        for message in summary["warnings"]:
+            emit(Warned(message))
         _write_side_files(job, plan, summary)
         emit(Finished(tuple(entry["path"] for entry in summary["outputs"]), summary["seconds"]))
         return summary
@@ -102,8 +103,6 @@ def _compute(job: Job, plan: Plan, emit: Emit, stop: Flag) -> None:
     if job.source.spool_bytes:
         emit(Phase("decompressing"))
     job.source.load(None if job.holds_input else job.scratch)
-    for message in job.source.warnings:
-        emit(Warned(message))
     for sink in job.all_sinks():
         sink.create()
     execute(plan, engine, job.source, job.sinks, emit, stop)

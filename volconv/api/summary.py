@@ -14,6 +14,7 @@ from ..formats.atomic import PartFile
 from ..formats.names import parse_volume_name
 from ..kernels.catalog import has_fma, vector_bits
 from ..plan.model import Plan
+from ..plan.tiling import format_bytes
 from .job import Job, expected_record
 
 
@@ -41,9 +42,25 @@ def summarise(job: Job, plan: Plan, seconds: float) -> dict[str, Any]:
         "peak_rss_bytes": peak_rss(),
         "arithmetic": "fma" if has_fma() else "no-fma",
         "vector_bits": vector_bits(),
-        "warnings": list(job.source.warnings),
+        "warnings": [*job.source.warnings, *_memory_warnings(job, plan), *_clip_warnings(outputs)],
         "record": expected_record(job, job.targets[0]),
     }
+
+
+def _memory_warnings(job: Job, plan: Plan) -> list[str]:
+    """Return a sentence if the process took more than it was given: the promise was broken, and should be reported."""
+    peak = peak_rss()
+    if peak <= max(job.budget, plan.peak_bytes):
+        return []
+    return [f"memory peaked at {format_bytes(peak)}, where {format_bytes(plan.peak_bytes)} were predicted"]
+
+
+def _clip_warnings(outputs: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"{entry['path']}: {entry['clipped']} values do not fit {entry['dtype']} and were clipped"
+        for entry in outputs
+        if entry["clipped"]
+    ]
 
 
 def _pairs(job: Job) -> list[tuple[Any, Any]]:

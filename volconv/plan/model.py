@@ -149,6 +149,12 @@ class Plan:
         ]
         return Region(tuple(p[0] for p in pairs), tuple(p[1] for p in pairs))
 
+    @property
+    def stages(self) -> list[dict[str, Any]]:
+        """A mapping a stage: name, op, shape, channels, parameters, multiply-adds, halo, kernel."""
+        stages: list[dict[str, Any]] = self.to_json()["stages"]
+        return stages
+
     def box(self, buffer: str, cell: Triple) -> Region:
         """Return what `buffer` stores for the tile at `cell`, in voxels of its wire; may reach outside the domain."""
         parts = [self.windows[axis][cell[axis]][buffer].box for axis in range(3)]

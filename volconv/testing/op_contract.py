@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ..api.pipeline import run_graph
 from ..engine.naive_engine import run_naive
 from ..formats.in_memory import ArraySource
 from ..geometry import Triple
 from ..graph.model import INPUT, Graph, Node
 from ..ops.base import Op, Wire
+from ..run.arrays import run_graph
 
 BUDGET = 2**34
 
