@@ -85,6 +85,8 @@ def test_stored_values_are_copied_bit_for_bit_and_others_are_rounded_once(tmp_pa
     np.testing.assert_array_equal(read(source, whole, np.float64).view(np.uint64).ravel(), odd)
     too_large = Hdf5Source(write(tmp_path / "c.h5", np.full((1, 2, 2), 1e300)))
     assert np.isinf(read(too_large, whole)).all()
+    assert np.isinf(read(too_large, whole)).all()
+    assert too_large.warnings == ["some values are beyond the type they are read as and became infinite"]
 
 
 @given(data=st.data(), chunked=st.booleans(), batched=st.booleans())
@@ -178,6 +180,17 @@ def test_groups_and_missing_names(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.h5")
     with pytest.raises(MissingFileError, match="pipe"):
         Hdf5Source(tmp_path / "pipe.h5")
+
+
+def test_names_that_are_no_utf8(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        space = h5py.h5s.create_simple((2, 3, 4))
+        h5py.h5d.create(file.id, b"caf\xe9", h5py.h5t.NATIVE_INT32, space)
+    source = Hdf5Source(tmp_path / "a.h5")
+    assert source.info.shape == (2, 3, 4)
+    assert Hdf5Source(tmp_path / "a.h5", source.info.meta["hdf5"]["dataset"]).info.shape == (2, 3, 4)
+    source.load(None)
+    assert source.warnings[0].isprintable()
 
 
 def test_absent_chunks_are_told(tmp_path: Path) -> None:

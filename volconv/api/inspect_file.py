@@ -24,6 +24,7 @@ from .verify import verify_output, without_text
 _NIFTI_MAGIC = (b"n+1\0", b"ni1\0")
 _NIFTI2_MAGIC = (b"n+2\0", b"ni2\0")
 _GZIP = b"\x1f\x8b"
+_MOST_CHANNELS = 64
 _SPEC_KEY = re.compile(r"""^\s*[{]?\s*["']?volconv["']?\s*:""", re.MULTILINE)
 
 
@@ -114,7 +115,7 @@ def _describe_volume(text: str, path: Path) -> dict[str, Any]:
         parts = gather(source)
         out = {"kind": "volume", "path": text, "bytes": path.stat().st_size} | _header(source)
         out["statistics"] = merge_all(parts).to_json()
-        if len(parts) > 1:
+        if 1 < len(parts) <= _MOST_CHANNELS:
             out["channel_statistics"] = [part.to_json() for part in parts]
         out["warnings"] = list(source.warnings)
     finally:

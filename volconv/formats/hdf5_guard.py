@@ -108,7 +108,7 @@ def resolve(file: h5py.File, name: str, shown: str) -> Any:
         if not todo:
             return here
         part = todo.popleft()
-        if not isinstance(here, h5py.Group) or not here.id.links.exists(_key(part)):
+        if not isinstance(here, h5py.Group) or not here.id.links.exists(to_key(part)):
             raise FormatError(f"there is no {part!r} on the way to {name!r} in this file", file=shown)
         kind, target = read_link(here, part)
         if kind == "external":
@@ -121,7 +121,7 @@ def resolve(file: h5py.File, name: str, shown: str) -> Any:
             here = file["/"] if target.startswith("/") else here
             todo.extendleft(reversed(_parts(target)))
         else:
-            here = here[part]
+            here = here[to_key(part)]
     raise FormatError("the links on the way to it go in circles", file=shown, where=name)
 
 
@@ -130,15 +130,16 @@ def read_link(group: h5py.Group, name: str) -> tuple[str, str]:
 
     By the low-level calls: ``name in group`` and ``group.get`` open the other file of an external link to see.
     """
-    kind = group.id.links.get_info(_key(name)).type
+    kind = group.id.links.get_info(to_key(name)).type
     if kind == h5py.h5l.TYPE_HARD:
         return "hard", ""
     if kind == h5py.h5l.TYPE_SOFT:
-        return "soft", group.id.links.get_val(_key(name)).decode("utf-8", "surrogateescape")
+        return "soft", group.id.links.get_val(to_key(name)).decode("utf-8", "surrogateescape")
     return "external", ""
 
 
-def _key(name: str) -> bytes:
+def to_key(name: str) -> bytes:
+    """Return a name inside a file as bytes: h5py takes these for names that are no UTF-8, and gives such back."""
     return name.encode("utf-8", "surrogateescape")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import h5py
 
+from ..errors import show
 from .hdf5_guard import hdf5_errors, open_hdf5
 from .hdf5_tree import Link, walk
 
@@ -26,19 +27,24 @@ def list_hdf5(path: Path) -> list[dict[str, Any]]:
         The file cannot be opened or is damaged.
     """
     with open_hdf5(path) as file, hdf5_errors(str(path)):
-        root = {"name": "/", "type": "group", "attributes": sorted(file.attrs)}
+        root = {"name": "/", "type": "group", "attributes": _attributes(file)}
         return [root, *(_entry(name, item) for name, item in walk(file))]
 
 
 def _entry(name: str, item: Any) -> dict[str, Any]:
     if isinstance(item, Link):
         kind = "external link" if item.external else "soft link"
-        return {"name": name, "type": kind} | ({} if item.external else {"target": item.target})
+        return {"name": show(name), "type": kind} | ({} if item.external else {"target": show(item.target)})
     kind = {h5py.Group: "group", h5py.Dataset: "dataset"}.get(type(item), "datatype")
-    entry: dict[str, Any] = {"name": name, "type": kind, "attributes": sorted(item.attrs)}
+    entry: dict[str, Any] = {"name": show(name), "type": kind, "attributes": _attributes(item)}
     if isinstance(item, h5py.Dataset):
         entry |= _describe(item)
     return entry
+
+
+def _attributes(item: Any) -> list[str]:
+    names = (key.decode("utf-8", "surrogateescape") if isinstance(key, bytes) else key for key in item.attrs)
+    return sorted(show(name) for name in names)
 
 
 def _describe(dataset: h5py.Dataset) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FormatError, UsageError
+from ..errors import FormatError, UsageError, show
 from ..geometry import Floats3, Geometry
 from ..region import Region
 from ..volume import VolumeInfo
@@ -98,7 +98,8 @@ class Hdf5Source:
         self._cache_bytes, self._chunk_bytes = cache_plan(self._file, found, self._shown)
         access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
         access.set_chunk_cache(CACHE_SLOTS, self._cache_bytes, 1.0)
-        return h5py.Dataset(h5py.h5d.open(found.parent.id, found.name.rsplit("/", 1)[-1].encode(), access))
+        # `resolve` went by hard links alone, so this name leads nowhere else.
+        return h5py.Dataset(h5py.h5d.open(self._file.id, h5py.h5i.get_name(found.id), access))
 
     def _settle_axes(self, order: str, axes: str | None, channels: int | None) -> FileAxes:
         letters = read_letters(self._dataset, axes, self._shown, self._where, self.warnings)
@@ -156,11 +157,11 @@ class Hdf5Source:
                 total = prod(ceil(length / step) for length, step in pairs)
                 if present < total:
                     self.warnings.append(
-                        f"{total - present} of {total} chunks of {self._where} were never written "
+                        f"{total - present} of {total} chunks of {show(self._where)} were never written "
                         f"and read as {self._dataset.fillvalue}"
                     )
             elif properties.get_layout() == h5py.h5d.CONTIGUOUS and self._dataset.id.get_offset() is None:
-                self.warnings.append(f"{self._where} was never written and reads as {self._dataset.fillvalue}")
+                self.warnings.append(f"{show(self._where)} was never written and reads as {self._dataset.fillvalue}")
 
     def read(self, region: Region, out: NDArray[Any], batch: int = 0) -> None:
         """Read `region` (D, H, W) of all channels of volume `batch` into `out` (C, d, h, w)."""
@@ -174,7 +175,13 @@ class Hdf5Source:
             view = axes.to_inner(self._read_piece(piece))
             begin = [start.get(a, 0) - low.get(a, 0) for a in "c" + spatial]
             part = out[tuple(slice(b, b + n) for b, n in zip(begin, view.shape, strict=True))]
-            _convert(view, part)
+            with np.errstate(over="call", under="ignore", invalid="ignore", call=self._note_overflow):
+                _convert(view, part)
+
+    def _note_overflow(self, *_: object) -> None:
+        note = "some values are beyond the type they are read as and became infinite"
+        if note not in self.warnings:
+            self.warnings.append(note)
 
     def _read_piece(self, piece: Region) -> NDArray[Any]:
         raw = np.empty(piece.shape, self._dataset.dtype)
@@ -219,5 +226,4 @@ def _convert(raw: NDArray[Any], out: NDArray[Any]) -> None:
         raw = (raw != 0).view(np.uint8)
     elif raw.dtype.kind in "iu" and raw.dtype.itemsize == 8 and out.dtype.kind == "f":
         raw = raw.astype(np.float64)
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        np.copyto(out, raw, casting="same_kind")
+    np.copyto(out, raw, casting="same_kind")

@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 
 from ..errors import FormatError, VolconvError, show
-from .hdf5_guard import check_dataset, read_link
+from .hdf5_guard import check_dataset, read_link, to_key
 
 NUMBERS = {"i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8)}
 """Kinds and byte sizes of the number types that are read."""
@@ -37,16 +37,17 @@ def walk(file: h5py.File) -> Iterator[tuple[str, Any]]:
     while stack:
         prefix, group = stack.pop()
         below = []
-        for name in group:
+        for key in group:
             count += 1
             if count > _MAX_OBJECTS:
                 return
+            name = key.decode("utf-8", "surrogateescape") if isinstance(key, bytes) else key
             path = f"{prefix}/{name}"
             kind, target = read_link(group, name)
             if kind != "hard":
                 yield path, Link(target, kind == "external")
                 continue
-            item = group[name]
+            item = group[to_key(name)]
             address = h5py.h5o.get_info(item.id).addr
             if address in seen:
                 continue
