@@ -38,16 +38,24 @@ def cases(draw):
     return ijk, volumes, dtype, raw, box, draw(st.integers(0, volumes - 1)), draw(st.integers(0, 20))
 
 
-def read(store, first, ijk, dtype, scaling, volume, box, out_type):
+def read(store, first, ijk, dtype, scaling, volume, box, out_type, turned=False):
     out = np.full(box.shape, 77, out_type)
+    if turned:
+        out = np.full(box.shape[::-1], 77, out_type).transpose(2, 1, 0)
     if not box.is_empty:
         WindowReader(store, first, Grid(ijk, dtype), scaling).read(volume, box, out)
     return out
 
 
 @settings(max_examples=200, deadline=None)
-@given(cases(), st.sampled_from([0, 3, 1 << 14]), st.sampled_from([16, 64, 1 << 20]), st.sampled_from([1, 7, 1 << 18]))
-def test_every_box_equals_the_slice(case, worth, block_bytes, block_voxels):
+@given(
+    cases(),
+    st.sampled_from([0, 3, 1 << 14]),
+    st.sampled_from([16, 64, 1 << 20]),
+    st.sampled_from([1, 7, 1 << 18]),
+    st.booleans(),
+)
+def test_every_box_equals_the_slice(case, worth, block_bytes, block_voxels, turned):
     ijk, volumes, dtype, raw, box, volume, first = case
     whole = np.frombuffer(raw, dtype).reshape(volumes, *ijk[::-1])
     before = nifti_window._WORTH_A_CALL, nifti_window.BLOCK_BYTES, nifti_window.BLOCK_VOXELS
@@ -55,10 +63,10 @@ def test_every_box_equals_the_slice(case, worth, block_bytes, block_voxels):
     try:
         expected = whole[volume][box.slices()].astype(dtype.newbyteorder("="))
         file = Memory(bytes(first) + raw)
-        out = read(file, first, ijk, dtype, Scaling(), volume, box, dtype.newbyteorder("="))
+        out = read(file, first, ijk, dtype, Scaling(), volume, box, dtype.newbyteorder("="), turned)
         assert out.tobytes() == expected.tobytes()
         memory = np.frombuffer(raw, np.uint8)
-        out = read(memory, 0, ijk, dtype, Scaling(), volume, box, dtype.newbyteorder("="))
+        out = read(memory, 0, ijk, dtype, Scaling(), volume, box, dtype.newbyteorder("="), turned)
         assert out.tobytes() == expected.tobytes()
     finally:
         nifti_window._WORTH_A_CALL, nifti_window.BLOCK_BYTES, nifti_window.BLOCK_VOXELS = before

@@ -9,7 +9,10 @@ from volconv.errors import RunError
 from volconv.formats.scratch_file import ScratchFile
 
 
-def test_it_has_no_name_and_no_readers(tmp_path):
+@pytest.mark.parametrize("nameless", [True, False])
+def test_it_has_no_name_and_no_readers(tmp_path, monkeypatch, nameless):
+    if not nameless:
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
     file = ScratchFile(tmp_path, 1000, "scan.nii.gz")
     assert list(tmp_path.iterdir()) == []
     status = os.fstat(file.fd)

@@ -9,12 +9,11 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 from pathlib import Path
 
 from ..errors import BudgetError, OutputError, RunError
 from .disk import read_all, reserve, sync_folder, write_all
-from .output_name import NAME_MAX, check_output, resolve_output
+from .output_name import check_output, is_part_name, make_part_name, resolve_output
 
 __all__ = [
     "PartFile",
@@ -27,7 +26,6 @@ __all__ = [
     "write_all",
 ]
 
-_RANDOM_LETTERS = 8
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
 
 
@@ -129,15 +127,13 @@ class PartFile:
 
 def remove_stale_parts(target: Path) -> None:
     """Remove parts of `target` that no living process holds."""
-    prefix = _part_prefix(target.name)
     try:
-        found = [p for p in target.parent.iterdir() if p.name.startswith(prefix) and p.name.endswith(".part")]
+        found = [path for path in target.parent.iterdir() if is_part_name(path.name, target.name)]
     except OSError:
         return
     for part in found:
-        if len(part.name) == len(prefix) + _RANDOM_LETTERS + len(".part"):
-            with contextlib.suppress(OSError):
-                _remove_if_free(part)
+        with contextlib.suppress(OSError):
+            _remove_if_free(part)
 
 
 def _remove_if_free(part: Path) -> None:
@@ -151,7 +147,7 @@ def _remove_if_free(part: Path) -> None:
 
 def _create_part(target: Path, name: str) -> tuple[Path, int]:
     while True:
-        part = target.parent / _part_name(target.name)
+        part = target.parent / make_part_name(target.name)
         try:
             fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except FileExistsError:
@@ -182,16 +178,6 @@ def _rename_new(part: Path, target: Path) -> None:
         part.rename(target)
         return
     part.unlink()
-
-
-def _part_prefix(name: str) -> str:
-    """Return ``.NAME.``, cut so that a part's whole name fits into a folder entry."""
-    room = NAME_MAX - len(f"..{'x' * _RANDOM_LETTERS}.part")
-    return f".{os.fsdecode(os.fsencode(name)[:room])}."
-
-
-def _part_name(name: str) -> str:
-    return f"{_part_prefix(name)}{secrets.token_hex(_RANDOM_LETTERS // 2)}.part"
 
 
 def _umask() -> int:

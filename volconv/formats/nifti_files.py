@@ -38,8 +38,8 @@ def open_files(path: Path) -> list[InputFile]:
                 raise
             return [named, found] if is_header else [found, named]
     named.close()
-    what = "voxels" if is_header else "header"
-    raise FormatError(f"the pair's {what} are missing: expected {path.with_name(stem + endings[0])}", file=str(path))
+    what = "voxels are" if is_header else "header is"
+    raise FormatError(f"the pair's {what} missing: expected {path.with_name(stem + endings[0])}", file=str(path))
 
 
 def is_gzip(file: InputFile) -> bool:

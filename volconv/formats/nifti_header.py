@@ -59,7 +59,7 @@ _FORMS_APART = 0.01
 """In voxels: float32 forms that mean the same agree far better."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NiftiHeader:
     """A header that passed every check.
 

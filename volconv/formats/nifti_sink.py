@@ -21,6 +21,7 @@ from .nifti_body import Body, GzipBody, PairBody, PlainBody
 from .nifti_output import check_storable, make_header
 from .nifti_window import BLOCK_VOXELS, Grid
 from .rounding import to_stored
+from .turned import PLANES, TILE_BYTES, as_ordered, is_turned
 
 _ROUNDING_BYTES = 8 + 8 + 8 + 4
 """A voxel's memory while it is rounded: as float64, as stored, in a plane to be merged, and a few flags."""
@@ -53,7 +54,7 @@ class NiftiSink:
     def window_bytes(self, shape: tuple[int, ...]) -> int:
         """Return the memory `write` takes for a window of `shape`, or `finish`, whichever is more."""
         voxels = min(BLOCK_VOXELS, max(prod(shape), turn(shape, self.info.origin.axes)[1] * self._grid.ijk[0]))
-        return max(voxels * _ROUNDING_BYTES, self._body.finish_bytes)
+        return max(voxels * _ROUNDING_BYTES + TILE_BYTES, self._body.finish_bytes)
 
     def create(self) -> None:
         """Check the output's name and reserve its space.
@@ -107,11 +108,12 @@ class NiftiSink:
         size, (nx, ny, _) = self._grid.dtype.itemsize, self._grid.ijk
         ni = min(box.shape[2], BLOCK_VOXELS)
         merge = ni == box.shape[2] and (nx - ni) * size <= _WORTH_MERGING
-        nj = min(box.shape[1], max(1, BLOCK_VOXELS // (nx if merge else ni)))
+        planes = min(PLANES, box.shape[0]) if is_turned(values) else 1
+        nj = min(box.shape[1], max(1, BLOCK_VOXELS // planes // (nx if merge else ni)))
         nk = min(box.shape[0], max(1, BLOCK_VOXELS // (ni * nj)))
         for block in box.split((nk, nj, ni)):
             native, clipped = to_stored(values[block.slices(box.start)], self.info.dtype)
-            stored = np.ascontiguousarray(native, dtype=self._grid.dtype)
+            stored = as_ordered(native, self._grid.dtype)
             self.clipped += clipped
             if ni == nx and nj == ny:
                 self._write_runs(first, block, stored[None, None])

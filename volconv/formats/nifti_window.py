@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from ..geometry import Triple
 from ..region import Region
+from .turned import PLANES, TILE_BYTES, fill_turned, is_turned
 
 BLOCK_BYTES = 1 << 20
 BLOCK_VOXELS = 1 << 18
-BUFFER_BYTES = BLOCK_BYTES + 8 * BLOCK_VOXELS
-"""Memory that reading takes at most, whatever the box: a block of raw bytes and its voxels as float64."""
+BUFFER_BYTES = BLOCK_BYTES + 8 * BLOCK_VOXELS + TILE_BYTES
+"""Memory that reading takes at most, whatever the box: a block of raw bytes, its voxels as float64, a tile to turn."""
 
 _WORTH_A_CALL = 1 << 14
 """Bytes that take about as long to copy from the page cache as one more `preadv` takes from Python."""
@@ -98,20 +99,24 @@ class WindowReader:
         memory = self.store if isinstance(self.store, np.ndarray) else None
         buffer = np.empty(BLOCK_BYTES if memory is None else 0, dtype=np.uint8)
         spare = np.empty(min(BLOCK_VOXELS, box.size), dtype=np.float64) if self.needs_spare(out.dtype) else None
-        for block in box.split(self.block_shape(box.shape)):
+        turned = is_turned(out)
+        for block in box.split(self.block_shape(box.shape, PLANES if turned else 1)):
             raw = self.fetch(start, block, buffer) if memory is None else self.view(start, block, memory)
-            self.convert(raw, out[block.slices(box.start)], spare)
+            part = out[block.slices(box.start)]
+            if turned:
+                self.convert_turned(raw, part, spare)
+            else:
+                self.convert(raw, part, spare)
 
-    def block_shape(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
-        """Return the (k, j, i) shape of the blocks that a box of `shape` is read in."""
+    def block_shape(self, shape: tuple[int, ...], planes: int = 1) -> tuple[int, int, int]:
+        """Return the (k, j, i) shape of the blocks that a box of `shape` is read in, `planes` of it at least."""
         size = self.grid.dtype.itemsize
         limit = min(BLOCK_BYTES, BLOCK_VOXELS * size)
-        ni = max(1, min(shape[2], limit // size))
-        pitch = self.row_pitch(ni)
-        nj = max(1, min(shape[1], (limit - ni * size) // pitch + 1))
-        plane = self.plane_pitch(nj, ni)
-        span = (nj - 1) * pitch + ni * size
-        nk = max(1, min(shape[0], (limit - span) // plane + 1)) if nj == shape[1] else 1
+        room = limit // min(planes, shape[0])
+        ni = max(1, min(shape[2], room // size))
+        nj = max(1, min(shape[1], (room - ni * size) // self.row_pitch(ni) + 1))
+        span = (nj - 1) * self.row_pitch(ni) + ni * size
+        nk = max(1, min(shape[0], (limit - span) // self.plane_pitch(nj, ni) + 1))
         return nk, nj, ni
 
     def row_pitch(self, ni: int) -> int:
@@ -168,6 +173,10 @@ class WindowReader:
             np.multiply(raw, self.scaling.slope, out=values, dtype=np.float64, casting="unsafe")
             values += self.scaling.intercept
             np.copyto(out, values, casting="unsafe")
+
+    def convert_turned(self, raw: NDArray[Any], out: NDArray[Any], spare: NDArray[np.float64] | None) -> None:
+        """Write the values of `raw` into `out`, whose fastest axis is k."""
+        fill_turned(out, lambda where, tile: self.convert(raw[where], tile, spare))
 
     def _note_overflow(self, *_: object) -> None:
         self.overflowed = True

@@ -15,6 +15,27 @@ from ..errors import BudgetError, OutputError
 NAME_MAX = 255
 """Bytes of a folder entry's name, on every file system in use on Linux and macOS."""
 
+_RANDOM_LETTERS = 8
+_HEX = frozenset("0123456789abcdef")
+
+
+def make_part_name(name: str) -> str:
+    """Return a fresh hidden name, ``.NAME.RANDOM.part``, for what is to become `name`."""
+    return f"{_part_prefix(name)}{secrets.token_hex(_RANDOM_LETTERS // 2)}.part"
+
+
+def is_part_name(found: str, name: str) -> bool:
+    """Whether `make_part_name` could have made `found` for `name`."""
+    prefix = _part_prefix(name)
+    letters = found.removeprefix(prefix).removesuffix(".part")
+    return found == f"{prefix}{letters}.part" and len(letters) == _RANDOM_LETTERS and set(letters) <= _HEX
+
+
+def _part_prefix(name: str) -> str:
+    """Return ``.NAME.``, cut so that a part's whole name fits into a folder entry."""
+    room = NAME_MAX - len(f"..{'x' * _RANDOM_LETTERS}.part")
+    return f".{os.fsdecode(os.fsencode(name)[:room])}."
+
 
 def check_output(path: Path, inputs: Iterable[Path] = (), force: bool = False) -> Path:
     """Check that `path` can be written, and return the file it really names.
@@ -88,13 +109,13 @@ def _is_same_file(status: os.stat_result, source: Path) -> bool:
 
 
 def _probe(path: Path, target: Path) -> None:
-    """Create and remove a file beside `target`: permissions, mounts and limits cannot be foreseen otherwise."""
-    probe = target.parent / f".{secrets.token_hex(8)}.probe"
+    """Create and remove a part beside `target`: permissions, mounts and limits cannot be foreseen otherwise."""
+    probe = target.parent / make_part_name(target.name)
     try:
         if len(os.fsencode(target.name)) > NAME_MAX:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another process may have taken it for a left-over
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise BudgetError(f"no room in {target.parent}", file=str(path)) from error

@@ -40,9 +40,7 @@ class ScratchFile:
             if not folder.is_dir():
                 folder.mkdir(mode=0o700, exist_ok=True)
                 self._made = folder
-            path = folder / f"{secrets.token_hex(8)}.scratch"
-            self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            path.unlink()
+            self.fd = _open_nameless(folder)
         except OSError as error:
             self.close()
             if error.errno == errno.ENOSPC:
@@ -71,3 +69,14 @@ class ScratchFile:
         if made is not None:
             with contextlib.suppress(OSError):
                 made.rmdir()
+
+
+def _open_nameless(folder: Path) -> int:
+    """Return a new file without a name; where the file system cannot make one, its name is removed at once."""
+    if hasattr(os, "O_TMPFILE"):
+        with contextlib.suppress(OSError):
+            return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    path = folder / f"{secrets.token_hex(8)}.scratch"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    path.unlink()
+    return fd
