@@ -164,15 +164,24 @@ def test_a_source_that_was_no_nifti(order):
     ],
 )
 def test_axes_and_intent(channels, batch, layout, dims, intent):
-    raw = make_raw()
-    raw["pixdim"][4], raw["toffset"] = 2.5, 7
-    info = output(make_origin(raw), channels=channels, batch=batch)
+    info = output(make_origin(make_raw()), channels=channels, batch=batch)
     assert output_dims(info, layout) == (8, 7, 6, *dims)
     out = written(info, layout)
     assert out.get_data_shape() == (8, 7, 6, *dims)
     assert out["intent_code"] == intent
     assert (out["scl_slope"], out["scl_inter"]) == (1, 0)
-    assert (out["pixdim"][4], out["toffset"]) == ((2.5, 7) if batch > 1 else (1, 0))
+
+
+@pytest.mark.parametrize(
+    ("channels", "batch", "layout", "kept"),
+    [(1, 4, "4d", True), (3, 4, "4d", True), (4, 1, "4d", True), (4, 1, "vector", False), (3, 1, "4d", False)],
+)
+def test_times_are_kept_where_the_axis_is(channels, batch, layout, kept):
+    raw = make_raw()
+    raw["dim"][:5] = [4, 8, 7, 6, 4]
+    raw["pixdim"][4], raw["toffset"] = 2.5, 7
+    out = written(output(make_origin(raw), channels=channels, batch=batch), layout)
+    assert (out["pixdim"][4], out["toffset"]) == ((2.5, 7) if kept else (1, 0))
 
 
 def test_labels_have_their_intent():

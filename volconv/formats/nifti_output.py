@@ -86,7 +86,7 @@ def make_header(info: OutputInfo, layout: str, single: bool) -> bytes:
         raw["descrip"] = b"volconv"
     else:
         raw["descrip"] = source.descrip
-        if info.batch > 1:
+        if dims[3:4] == source.dims[3:4] != (1,) and len(dims) > 3:  # the same times, or what was read as channels
             raw["pixdim"][4], raw["toffset"] = source.pixdim[4], source.toffset
     _put_forms(raw, forms)
     return bytes(raw.binaryblock) + extension
