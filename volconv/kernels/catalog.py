@@ -172,9 +172,10 @@ IN_REGISTERS = ("identity", "relu", "leaky_relu", "prelu", "clip")
 # operands, and give the 8 independent sums that two 4-cycle multiply-adds a cycle need.
 _LAST_BLOCKS = {True: {4: 6, 3: 7, 2: 8}, False: {2: 6}}
 _FIRST_BLOCKS = {
-    True: {1: (8, 4), 2: (8, 4), 3: (6, 3), 4: (4, 3), 5: (4, 3), 6: (4, 3), 7: (3, 2), 8: (3, 2)},
-    False: {1: (8, 4), 2: (4, 2), 3: (3, 2), 4: (2, 1), 5: (2, 1), 6: (1, 1), 7: (1, 1), 8: (1, 1)},
+    True: {2: (8, 4), 3: (6, 3), 4: (4, 3), 5: (4, 3), 6: (4, 3), 7: (3, 2), 8: (3, 2)},
+    False: {2: (4, 2), 3: (3, 2), 4: (2, 1), 5: (2, 1), 6: (2, 1), 8: (1, 1)},
 }
+_ROWS_BLOCKS = {True: (8, 6), False: (3, 3)}
 
 
 def _blocks_waste(channels: int, width: int) -> float:
@@ -209,10 +210,11 @@ def choose_conv(shape: ConvShape, bits: int | None = None) -> ConvKernel:
         return ConvKernel("last", "any", "last", lanes, lanes, blocks[width], width)
     step = shape.step_w if shape.step_w in (1, 2) else 0
     if outputs == 1:
-        block, tail = (8, 6) if many_registers else (3, 3)
+        block, tail = _ROWS_BLOCKS[many_registers]
         return ConvKernel("rows", "first", "first", 1, lanes, block, 2, step, tail)
     sizes = _FIRST_BLOCKS[many_registers]
-    width = min(sizes, key=lambda n: (-(-outputs // n) * n, -n))
+    # A block's loads cost about as much as another channel would: wide blocks beat an exact fit of narrow ones.
+    width = min(sizes, key=lambda n: -(-outputs // n) * (n + 1.2))
     block, tail = sizes[width]
     return ConvKernel("first", "first", "first", 1, lanes, block, width, step, tail)
 
