@@ -30,7 +30,7 @@ x = np.arange(12, dtype=np.float32)
 out = np.zeros_like(x)
 run_copy(x, 0, (4, 4, 4, 1), out, 0, (4, 4, 4, 1), (1, 1, 4), 3)
 assert (out == x).all()
-print(before, jit.numba.threading_layer(), jit.numba.config.NUMBA_NUM_THREADS)
+print(before, "numba.np.linalg" in sys.modules)
 """
 
 
@@ -76,11 +76,11 @@ def forget(monkeypatch):
 
 def test_a_second_process_finds_what_the_first_compiled(tmp_path):
     environ = {"XDG_CACHE_HOME": str(tmp_path)}
-    assert run(COPY, **environ)[0].split()[0] == "2"
+    assert run(COPY, **environ)[0] == "2 True"
     (kept,) = (tmp_path / "volconv").glob("*/*")
     before = kept.stat().st_mtime_ns
     out, err = run(COPY, **environ)
-    assert out.split()[0] == "1"
+    assert out == "1 False"  # nor was the compiler's own library loaded, which takes 0.3 s
     assert not err
     assert kept.stat().st_mtime_ns == before
 

@@ -41,6 +41,7 @@ try:
     import numba
     from numba import int64, prange, types, void
     from numba.core import bytecode, compiler, serialize
+    from numba.core.runtime import rtsys
     from numba.extending import intrinsic
 except (ImportError, OSError) as error:  # numba refuses versions of NumPy and llvmlite that it was not built for
     raise RunError(f"numba cannot be loaded: {error}") from error
@@ -245,7 +246,9 @@ class _DispatcherCache:
         content = kernel_cache().read(self._spec.label)
         if content is None:
             return None
-        target_context.refresh()
+        # Numba would first load all it can compile: 0.3 s, and scipy with it where that is installed. Ready code needs
+        # none of it but the reference counts of array arguments.
+        rtsys.initialize(target_context)
         return compiler.CompileResult._rebuild(target_context, *pickle.loads(content))
 
     def save_overload(self, _signature: Any, result: Any) -> None:
