@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {
     "cli": 7,
     "api": 6,
-    "testing": 7,  # contract tests drive the API
+    "testing": 6,
     "run": 5,
     "engine": 4,
     "plan": 3,

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import MissingFileError, ShapeError, SpecError, UsageError, VolconvError
 from ..formats.base import Sink, Source
-from ..formats.names import parse_volume_name
+from ..formats.names import HDF5, parse_volume_name
 from ..formats.open import open_sink, open_source
 from ..formats.stacked import StackedSource
 from ..geometry import Triple
@@ -20,7 +20,7 @@ from ..graph.model import Graph
 from ..graph.passes import optimise
 from ..graph.tensors import TensorLoader
 from ..ops.base import Wire
-from ..plan.cost import Traffic
+from ..plan.cost import BASELINE_BYTES, HDF5_BYTES, Traffic
 from ..plan.make import make_plan
 from ..plan.model import Plan
 from ..settings import memory_budget, thread_count
@@ -31,6 +31,8 @@ from .options import Options
 from .provenance import format_record, make_record
 from .targets import Target, check_side_file, check_targets, list_targets
 
+_INFLATE_RATE, _DEFLATE_RATE = 5e8, 1.5e8
+"""Bytes of voxels a second through gzip, in and out, for the time estimate."""
 _HOLD_SHARE = 4
 """A compressed input is held in memory up to this fraction of the budget, else spooled to the scratch folder."""
 
@@ -275,6 +277,8 @@ def plan_job(job: Job) -> Plan:
         If nothing fits the memory budget.
     """
     options, source = job.options, job.source
+    names = [parse_volume_name(name) for name in [*map(str, job.inputs), *(t.name for t in job.targets)]]
+    packed = sum(s.info.nbytes for s in job.all_sinks() if s.path is not None and s.path.name.lower().endswith(".gz"))
     resident = source.spool_bytes if job.holds_input else 0
     spooled = 0 if job.holds_input else source.spool_bytes
 
@@ -286,8 +290,12 @@ def plan_job(job: Job) -> Plan:
         source.window_bytes,
         {stage: write_bytes(stage) for stage in job.sinks},
         spooled + sum(sink.scratch_bytes for sink in job.all_sinks()),
+        BASELINE_BYTES + (HDF5_BYTES if any(name.format == HDF5 for name in names) else 0),
+        source.info.chunks,
+        2 if source.info.axes == "kji" else 0,
+        source.spool_bytes / _INFLATE_RATE + packed / _DEFLATE_RATE,
     )
-    names = ", ".join(path.name for path in job.inputs)
+    read = ", ".join(path.name for path in job.inputs)
     return make_plan(
         job.graph,
         budget=job.budget,
@@ -295,7 +303,7 @@ def plan_job(job: Job) -> Plan:
         threads=job.threads,
         tile=_tile_shape(options, job.graph),
         batch=source.info.batch,
-        description=f"{job.spec.name} on {names}",
+        description=f"{job.spec.name} on {read}",
     )
 
 

@@ -17,9 +17,13 @@ from .memory import place_buffers
 from .model import Window, share_interval
 from .regions import pull_back
 
-BASELINE_BYTES = 210 * 2**20
-"""Resident size before the first tile: Python, NumPy, Numba with kernels loaded, nibabel, h5py (measured on Linux)."""
+BASELINE_BYTES = 182 * 2**20
+"""Resident size before the first tile: Python, NumPy, Numba with kernels loaded, nibabel (165 to 175 MiB on Linux)."""
+HDF5_BYTES = 15 * 2**20
+"""What h5py adds."""
+_START_SECONDS = 0.5
 _COPY_RATE = 5e9
+_CHUNK_RATE = 6e8
 _TOUCH_RATE = 2.5e9
 _ROW_SECONDS = 2e-6
 _STEP_SECONDS = 6e-5
@@ -39,6 +43,12 @@ class Traffic:
         Window shape to the memory one call takes; `write_bytes` by output name.
     scratch_bytes : int
         In the scratch folder.
+    chunks : tuple of int or None
+        D, H, W of the blocks the input is read in, each whole.
+    fast_axis : int
+        The axis of neighbouring voxels in the input's file: 2 (W), or 0 (D).
+    seconds : float
+        Of compressing and decompressing whole files.
     """
 
     resident_bytes: int = 0
@@ -46,6 +56,9 @@ class Traffic:
     write_bytes: Mapping[str, ShapeBytes] = field(default_factory=dict)
     scratch_bytes: int = 0
     baseline_bytes: int = BASELINE_BYTES
+    chunks: Triple | None = None
+    fast_axis: int = 2
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,11 @@ class AxisCut:
     longest: Mapping[str, int]
     longest_inner: Mapping[str, int]
     total: Mapping[str, int]
+
+    def read_lengths(self, chunk: int) -> int:
+        """Return the voxels read over all cells when the input comes in whole chunks of that length."""
+        parts = [w["input"].inner for w in self.windows]
+        return sum(-(-b // chunk) * chunk - a // chunk * chunk for a, b in parts if b > a)
 
 
 def cut_axis(graph: Graph, layouts: Layouts, axis: int, edges: tuple[int, ...]) -> AxisCut:
@@ -102,7 +120,8 @@ def price(
     arena = elements * itemsize
     tiles = prod(len(cut.windows) for cut in cuts)
     voxels = {name: prod(cut.total[name] for cut in cuts) for name in layouts.buffers}
-    seconds, macs, packed = tiles * len(layouts.steps) * _STEP_SECONDS + arena / _TOUCH_RATE, 0, 0
+    seconds = _START_SECONDS + traffic.seconds + tiles * len(layouts.steps) * _STEP_SECONDS + arena / _TOUCH_RATE
+    macs = packed = 0
     for node in graph.nodes:
         macs += node.op.macs(voxels[node.name])
         if isinstance(node.op, Conv3d | ConvTranspose3d):
@@ -114,9 +133,18 @@ def price(
     for name, buffer in layouts.buffers.items():
         if buffer.source is not None or buffer.wire == "input":
             seconds += voxels[name] * buffer.channels * itemsize / _COPY_RATE
-    rows = cuts[0].total["input"] * cuts[1].total["input"] * len(cuts[2].windows)
-    seconds += rows * _ROW_SECONDS * graph.input.channels
+    seconds += _reading_seconds(cuts, traffic, graph.input.channels, itemsize)
     return Cost(offsets, arena, _peak(graph, layouts, cuts, traffic, arena + packed), seconds, macs)
+
+
+def _reading_seconds(cuts: tuple[AxisCut, AxisCut, AxisCut], traffic: Traffic, channels: int, itemsize: int) -> float:
+    """Return what fetching the tiles' windows takes: whole chunks, or one call a row of neighbouring voxels."""
+    if traffic.chunks is not None:
+        voxels = prod(cut.read_lengths(chunk) for cut, chunk in zip(cuts, traffic.chunks, strict=True))
+        return voxels * channels * itemsize / _CHUNK_RATE
+    rows = len(cuts[traffic.fast_axis].windows)
+    rows *= prod(cut.total["input"] for axis, cut in enumerate(cuts) if axis != traffic.fast_axis)
+    return rows * channels * _ROW_SECONDS
 
 
 def _shape(cuts: tuple[AxisCut, AxisCut, AxisCut], name: str) -> Triple:
