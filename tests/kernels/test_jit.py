@@ -24,7 +24,7 @@ COPY = """
 import sys
 import numpy as np
 from volconv.kernels import jit
-from volconv.kernels.copy import copy_specs, run_copy
+from volconv.kernels.copies import copy_specs, run_copy
 before = len(jit.missing(copy_specs("float32")))
 x = np.arange(12, dtype=np.float32)
 out = np.zeros_like(x)
@@ -67,7 +67,7 @@ def fresh_cache(tmp_path, monkeypatch):
 
 def squares(edge):
     """A kernel quick to compile that nothing else uses."""
-    return KernelSpec("copy.squares", "float64", (edge,))
+    return KernelSpec("copies.squares", "float64", (edge,))
 
 
 def forget(monkeypatch):
@@ -90,7 +90,7 @@ def test_many_processes_at_once_on_a_cold_cache(tmp_path):
     for process in processes:
         _, err = process.communicate()
         assert process.returncode == 0, err
-    assert [path.name for path in (tmp_path / "volconv").glob("*/*")] == ["copy.rows_float32"]
+    assert [path.name for path in (tmp_path / "volconv").glob("*/*")] == ["copies.rows_float32"]
 
 
 def test_an_unwritable_cache_gives_one_note_and_the_result():
@@ -147,7 +147,7 @@ def test_children_compile_and_the_parent_loads(fresh_cache, monkeypatch):
 
 def test_a_child_that_fails_leaves_the_work_to_this_process(fresh_cache):
     assert fresh_cache.writable_folder()
-    unknown = KernelSpec("copy.no_such_kernel", "float64")
+    unknown = KernelSpec("copies.no_such_kernel", "float64")
     assert not compile_in_child([unknown, squares(5)])
     assert unknown in jit.missing([unknown])
 
@@ -251,7 +251,7 @@ def test_threads_are_capped_and_hold_in_every_thread():
     try:
         assert jit.set_threads(10_000) == numba.config.NUMBA_NUM_THREADS
         assert jit.set_threads(0) == 1
-        kernel = jit.get_kernel(KernelSpec("copy.rows", "float32"))
+        kernel = jit.get_kernel(KernelSpec("copies.rows", "float32"))
 
         def work():
             x, five = np.zeros(4, np.float32), (1, 1, 1, 1, 1)

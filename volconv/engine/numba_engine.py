@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..graph.model import Node
 from ..kernels.conv import BoundConv, bind_conv, kernel_specs
-from ..kernels.copy import copy_specs, run_copy
+from ..kernels.copies import copy_specs, run_copy
 from ..kernels.jit import KernelSpec, set_threads
 from ..kernels.norm import norm_specs, run_vector_norm
 from ..kernels.pointwise import bind_pointwise, pointwise_specs

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..kernels.catalog import ConvShape, Epilogue, choose_conv
 from ..kernels.conv import kernel_specs
-from ..kernels.copy import copy_specs
+from ..kernels.copies import copy_specs
 from ..kernels.jit import KernelSpec, kernel_cache, missing
 from ..kernels.norm import norm_specs
 from ..kernels.pointwise import pointwise_specs

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from volconv.kernels.copy import run_copy
+from volconv.kernels.copies import run_copy
 
 from .layouts import FIRST, LAST, layouts, run_on, shapes
 

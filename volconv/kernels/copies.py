@@ -20,7 +20,7 @@ _EDGE = 32
 
 def copy_specs(dtype: str) -> list[KernelSpec]:
     """Return the kernels `run_copy` may call, for `jit.missing` and a child process."""
-    return [KernelSpec("copy.rows", dtype), KernelSpec("copy.squares", dtype, (_EDGE,))]
+    return [KernelSpec("copies.rows", dtype), KernelSpec("copies.squares", dtype, (_EDGE,))]
 
 
 def run_copy(
@@ -57,18 +57,18 @@ def run_copy(
     across = min(outer, key=lambda axis: axis.x_step if axis.size > 1 else inner.x_step)
     dtype = out.dtype.name
     if across.size == 1 or across.x_step != 1 or inner.x_step == 1:
-        kernel = get_kernel(KernelSpec("copy.rows", dtype))
+        kernel = get_kernel(KernelSpec("copies.rows", dtype))
         places = (x, x_start, walk.x_steps, out, out_start, walk.out_steps, walk.sizes)
         kernel(*places, walk.segment, walk.tasks)
         return
     outer.remove(across)
     axes = (*outer, across, inner)
     sizes, x_by, out_by = (tuple(getattr(a, name) for a in axes) for name in ("size", "x_step", "out_step"))
-    kernel = get_kernel(KernelSpec("copy.squares", dtype, (_EDGE,)))
+    kernel = get_kernel(KernelSpec("copies.squares", dtype, (_EDGE,)))
     kernel(x, x_start, x_by, out, out_start, out_by, sizes)
 
 
-@register("copy.rows", parallel=True)
+@register("copies.rows", parallel=True)
 def make_rows(real: Any) -> tuple[Any, Any]:
     """Make the kernel for rows that lie alike in both arrays; segments of rows run in parallel."""
 
@@ -99,7 +99,7 @@ def make_rows(real: Any) -> tuple[Any, Any]:
     return rows, void(read, int64, _FIVE, written, int64, _FIVE, _FIVE, int64, int64)
 
 
-@register("copy.squares", parallel=True)
+@register("copies.squares", parallel=True)
 def make_squares(real: Any, edge: int) -> tuple[Any, Any]:
     """Make the kernel for axis 3 contiguous in `x` and axis 4 in `out`; runs of `edge` rows are taken in parallel.
 
