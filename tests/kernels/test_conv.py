@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,3 +169,25 @@ def test_weights_of_another_shape_are_refused() -> None:
     case = LAYERS["few"]
     with pytest.raises(ValueError, match=r"expected \(5, 5, 27\)"):
         bind_conv(choose_conv(case.shape), case.shape, case.weights[1:])
+
+
+def test_without_fused_instructions_sums_are_multiplied_and_added(tmp_path) -> None:
+    code = """
+import numpy as np
+import volconv.kernels.catalog as catalog
+catalog.has_fma = lambda: False
+from tests.kernels.conv_cases import check_close, make_case, run
+case = make_case(3, 5, (2, 1, 3), (2, 3, 20))
+got = run(case, catalog.choose_conv(case.shape, 128))
+check_close(case, got)
+want = np.zeros_like(got)
+for t, (z, y, x) in enumerate(case.places):
+    for c in range(3):
+        read = case.x[c, z : z + 2, y : y + 3, x : x + 20]
+        want += case.weights[:, c, t].reshape(-1, 1, 1, 1) * read
+assert np.array_equal(got, want + case.bias.reshape(-1, 1, 1, 1))
+"""
+    # A cache of its own: the key of the usual one holds the processor's features.
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

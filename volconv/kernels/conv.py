@@ -169,7 +169,8 @@ class BoundConv:
         a_job = 1 if last or units < 8 * threads else blocks
         wanted = units * shares // (a_job * 4 * threads)
         per_job = max(1, min(_JOB_PRODUCTS // (unit_products * a_job), wanted, units))
-        if last:
+        if last:  # enough voxels to pay for fetching weights that only the L3 cache holds
+            per_job = max(per_job, min(24 * kernel.block, wanted))
             per_job = -(-per_job // kernel.block) * kernel.block
         plan[at.PRODUCTS] = products
         plan[at.SPLIT] = max(64, _CACHED_WEIGHTS // (self._width * shape.itemsize)) if last else products
