@@ -57,6 +57,19 @@ def cli(console: Console, /, verbose: bool, quiet: bool, debug: bool) -> None:
         console.note(f"note: {message}")
 
     warnings.showwarning = show_warning
+    _voice_log(console)
+
+
+def _voice_log(console: Console) -> None:
+    """Say what the package logs (an unwritable kernel cache) in the command line's own voice."""
+    import logging
+
+    class Voice(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            console.note(f"note: {record.getMessage()}")
+
+    log = logging.getLogger("volconv")
+    log.handlers[:] = [Voice(logging.WARNING)]
 
 
 def main() -> None:

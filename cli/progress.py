@@ -53,7 +53,7 @@ class Progress:
 
     def _compiling(self, count: int) -> None:
         kernels = "1 kernel" if count == 1 else f"{count} kernels"
-        text = f"compiling kernels ({kernels}; kept in the cache for the next run)"
+        text = f"compiling kernels ({kernels}; done once)"
         if self.bar is None:
             self.console.note(text)
         else:
