@@ -145,6 +145,12 @@ def test_infinite_weights_skip_what_lies_outside():
     out = conv(np.ones((1, 1, 1, 3), "f4"))[0, 0, 0]
     assert out[0] == 1
     assert np.isinf(out[1:]).all()
+    even = volconv.Conv3d(
+        1, 1, (1, 1, 2), padding="same", bias=False, weight=np.array([1, np.inf]).reshape(1, 1, 1, 1, 2)
+    )
+    assert even(np.ones((1, 1, 1, 3), "f4")).ravel().tolist() == [np.inf, np.inf, 1]
+    up = volconv.ConvTranspose3d(1, 1, (1, 1, 2), bias=False, weight=np.array([np.inf, 1]).reshape(1, 1, 1, 1, 2))
+    assert up(np.ones((1, 1, 1, 2), "f4")).ravel().tolist() == [np.inf, np.inf, 1]
 
 
 def test_torch_gives_the_same():

@@ -33,3 +33,15 @@ def test_nothing_is_touched_inside():
     box = Region((1, 1, 1), (3, 3, 3))
     fill_borders(values, box, box, "zeros", (9, 9, 9))
     assert (values == 7).all()
+
+
+@pytest.mark.parametrize("mode", ["reflect", "circular"])
+def test_voxels_made_from_others_than_those_filled_are_left(mode):
+    # 10 voxels; a reader of [-3, -1) wants 7 and 8 (circular) or 2 and 3 (reflect), and nobody wants what lies between
+    inner = Region((7, 0, 0), (9, 1, 1)) if mode == "circular" else Region((2, 0, 0), (4, 1, 1))
+    box = Region((-3, 0, 0), (inner.stop[0], 1, 1))
+    values = np.full((1, inner.stop[0] + 3, 1, 1), -1.0)
+    values[0, inner.start[0] + 3 :, 0, 0] = range(*inner.start[:1], *inner.stop[:1])
+    fill_borders(values, box, inner, mode, (10, 1, 1))
+    expected = [7, 8] if mode == "circular" else [3, 2]
+    assert values[0, :2, 0, 0].tolist() == expected

@@ -147,7 +147,8 @@ class _Layer:
         from ..engine.naive_engine import run_naive
 
         name = graph.outputs[0]
-        parts = [run_naive(graph, part, skip_outside=True)[name].astype(self.dtype) for part in volume]
+        with np.errstate(over="ignore", invalid="ignore"):
+            parts = [run_naive(graph, part, skip_outside=True)[name].astype(self.dtype) for part in volume]
         return np.stack(parts)
 
     def _out_wire(self, op: Op, wire: Wire) -> Wire:

@@ -12,7 +12,10 @@ from ..region import Region
 
 
 def fill_borders(values: NDArray[Any], box: Region, inner: Region, mode: str | None, shape: tuple[int, ...]) -> None:
-    """Make every voxel of `values` that lies in `box` but not in `inner`.
+    """Make the voxels of `values` that lie in `box` but not in `inner`.
+
+    Where windows of several readers are joined, `box` may hold voxels that none of them asked for, made from others
+    than `inner` has: those are left as they are.
 
     Parameters
     ----------
@@ -38,16 +41,25 @@ def fill_borders(values: NDArray[Any], box: Region, inner: Region, mode: str | N
         low, high = inner.start[axis] - box.start[axis], inner.stop[axis] - box.start[axis]
         for a, b in ((0, low), (high, box.stop[axis] - box.start[axis])):
             if a < b:
-                _fill_slab(values, tuple(part), axis, a, b, box.start[axis], mode, shape[axis])
+                wanted = np.arange(box.start[axis] + a, box.start[axis] + b)
+                sources = None if mode == "zeros" else source_index(wanted, shape[axis], mode) - box.start[axis]
+                _fill_slab(values, tuple(part), axis, range(a, b), sources, range(low, high))
 
 
 def _fill_slab(
-    values: NDArray[Any], part: tuple[Any, ...], axis: int, a: int, b: int, start: int, mode: str, length: int
+    values: NDArray[Any],
+    part: tuple[slice, ...],
+    axis: int,
+    targets: range,
+    sources: NDArray[Any] | None,
+    filled: range,
 ) -> None:
-    at = (*part[: 1 + axis], slice(a, b), *part[2 + axis :])
-    if mode == "zeros":
-        values[at] = 0
+    """Fill the planes `targets` of `axis`, with zeros or from the planes `sources` as far as they are `filled`."""
+    before: tuple[Any, ...] = part[: 1 + axis]
+    behind = part[2 + axis :]
+    if sources is None:
+        values[(*before, slice(targets.start, targets.stop), *behind)] = 0
         return
-    index = source_index(np.arange(start + a, start + b), length, mode) - start
-    for n, source in enumerate(index.tolist()):
-        values[(*part[: 1 + axis], a + n, *part[2 + axis :])] = values[(*part[: 1 + axis], source, *part[2 + axis :])]
+    for target, source in zip(targets, sources.tolist(), strict=True):
+        if source in filled:
+            values[(*before, target, *behind)] = values[(*before, source, *behind)]

@@ -24,20 +24,25 @@ def run_naive(graph: Graph, values: NDArray[Any], *, skip_outside: bool = False)
     """
     wires: dict[str, Floats] = {INPUT: np.asarray(values, np.float64)}
     for node in graph.nodes:
-        result = _run(node, wires[node.inputs[0]])
+        result = _run(node, wires[node.inputs[0]], skip_outside)
         for part in node.epilogue:
-            result = _run(part, result)
+            result = _run(part, result, skip_outside)
         wires[node.name] = result
     return {name: wires[name] for name in graph.outputs}
 
 
-def _run(node: Node, x: Floats) -> Floats:
+def _run(node: Node, x: Floats, skip_outside: bool) -> Floats:
     op = node.op
     kept = np.float64 if node.wire.dtype == "float64" else np.float32
     tensors = {name: tensor.astype(kept).astype(np.float64) for name, tensor in node.tensors.items()}
     if isinstance(op, Conv3d):
-        padded = naive.pad(x, op.pad_low, op.pad_high, op.padding_mode)
-        return naive.conv3d(padded, tensors["weight"], tensors.get("bias"), op.stride, op.dilation, op.groups)
+        low, high = op.pad_low, op.pad_high
+        if op.padding_mode != "zeros":
+            x, low, high = naive.pad(x, low, high, op.padding_mode), (0, 0, 0), (0, 0, 0)
+        return naive.conv3d(
+            x, tensors["weight"], tensors.get("bias"), op.stride, op.dilation, op.groups, low, high,
+            skip_outside=skip_outside,
+        )  # fmt: skip
     if isinstance(op, ConvTranspose3d):
         return naive.conv_transpose3d(
             x, tensors["weight"], tensors.get("bias"), op.stride, op.pad_low, op.output_padding, op.dilation, op.groups

@@ -47,6 +47,7 @@ def conv3d(
     dilation: Sequence[int] = (1, 1, 1),
     groups: int = 1,
     padding: Sequence[int] = (0, 0, 0),
+    padding_high: Sequence[int] | None = None,
     *,
     skip_outside: bool = False,
 ) -> Floats:
@@ -61,6 +62,8 @@ def conv3d(
         One an axis.
     groups : int
         Contiguous blocks of channels; block g of the output reads block g of the input.
+    padding_high : sequence of int, optional
+        Padding at the far ends, where it is not `padding` too.
     skip_outside : bool
         Whether taps in the padding are left out, instead of multiplied by the padding's 0: they differ where a weight
         is infinite or NaN.
@@ -70,8 +73,10 @@ def conv3d(
     (O, D', H', W') array
     """
     weight = np.asarray(weight, np.float64)
-    x = pad(x, padding, padding)
-    inside = pad(np.ones((1, *(n - 2 * p for n, p in zip(x.shape[1:], padding, strict=True)))), padding, padding) > 0
+    x = np.asarray(x, np.float64)
+    far = padding if padding_high is None else padding_high
+    inside = pad(np.ones((1, *x.shape[1:])), padding, far) > 0
+    x = pad(x, padding, far)
     spans = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
     lengths = [(n - span - 1) // s + 1 for n, span, s in zip(x.shape[1:], spans, stride, strict=True)]
     out = np.zeros((weight.shape[0], *lengths))
