@@ -82,7 +82,6 @@ def test_any_layer_box_layout_and_thread_count_gives_the_same_bits(
     kernel = choose_conv(shape)
     plain = run(case, kernel)
     check_close(case, plain)
-    reads = "first" if kernel.reads == "first" and kernel.step else reads
     before = jit.thread_count()
     jit.set_threads(threads)
     try:
@@ -143,7 +142,13 @@ def test_bounds_let_nan_through() -> None:
     np.testing.assert_array_equal(out[:4], [np.nan, 0, 2, 0])
 
 
-@pytest.mark.parametrize("outputs", [5, 32])
+@pytest.mark.parametrize("outputs", [1, 5, 32])
+def test_strides_beyond_the_slack_behind_the_input(outputs) -> None:
+    case = make_case(1, outputs, (1, 1, 2), (1, 2, 3), stride=(1, 1, 3000))
+    check_close(case, run(case, choose_conv(case.shape)))
+
+
+@pytest.mark.parametrize("outputs", [1, 5, 32])
 def test_a_phase_without_taps_gives_the_bias(outputs) -> None:
     case = make_case(3, outputs, (0, 1, 1), (2, 3, 4))
     got = run(replace(case, kernel_size=(0, 1, 1)), choose_conv(case.shape))

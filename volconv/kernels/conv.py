@@ -16,6 +16,8 @@ from .catalog import ACTIVATIONS, IN_REGISTERS, ConvKernel, ConvShape, Epilogue
 from .row_sharing import FARTHEST, Sharing, pack_shared, share_rows
 
 Array = np.ndarray[Any, Any]
+SLACK = 4096
+"""Elements that must be readable behind the last voxel addressed: lanes that are not stored read there."""
 _CACHED_WEIGHTS = 1 << 15  # bytes of weights that stay in the L1 cache while all voxels of a job use them
 _JOB_PRODUCTS = 1 << 23  # multiply-adds a job should have: some 100 microseconds
 
@@ -118,11 +120,24 @@ class BoundConv:
         """
         if min(box) <= 0:
             return
+        if box[2] > 1 and not self._can_load_rows(x_steps[3]):
+            for i in range(box[2]):
+                starts = x_start + i * x_steps[3], out_start + i * out_steps[3]
+                column = (*x_steps[:3], self.kernel.step or 1)
+                self.run(x, starts[0], column, taps, out, starts[1], out_steps, (*box[:2], 1))
+            return
         plan = np.zeros(at.LENGTH, np.int64)
         at.fill_steps(plan, x_start, x_steps, out_start, out_steps, box)
         weights, tables = self._place_taps(plan, np.asarray(taps, np.int64))
         self._cut_jobs(plan, jit.thread_count())
         self._run(x, weights, self._table, out, tables, plan)
+
+    def _can_load_rows(self, x_step: int) -> bool:
+        """Return whether vectors along w can be loaded: at the step compiled for, and never far behind the input."""
+        kernel = self.kernel
+        if kernel.name == "last":
+            return True
+        return x_step == (kernel.step or x_step) and kernel.block * kernel.lanes * x_step <= SLACK
 
     def _pack_weights(self, weights: Array) -> Array:
         """Return the weights as the kernel reads them: (output block, tap, channel, width)."""

@@ -55,8 +55,9 @@ def share_rows(taps: Array, steps: tuple[int, int], box: tuple[int, int]) -> Sha
     box : 2 ints
         Output voxels along z and y.
     """
-    choices = [(steps[1] * n, n, False) for n in range(1, max(2, min(FARTHEST + 1, box[1])))]
+    choices = [(steps[1] * n, n, False) for n in range(1, min(FARTHEST + 1, box[1]))]
     choices += [(steps[0] * n, n, True) for n in range(1, min(FARTHEST + 1, box[0]))]
+    choices = [choice for choice in choices if choice[0] > 0] or [(steps[1], 1, False)]
     shared = [int(np.isin(taps + step, taps).sum()) for step, _, _ in choices]
     step, spacing, along_z = choices[int(np.argmax(shared))]
     places = taps[:, None] + step * np.arange(ROWS)
