@@ -1,4 +1,4 @@
-"""Convolution with one output channel a group: vectors of voxels along w, four output rows at once, channels first.
+"""Convolution with one output channel a group: vectors of voxels along w, two output rows at once, channels first.
 
 One output channel would need a load for every multiply-add, and loads are half as fast where they straddle cache lines.
 But an input row serves several output rows, each under another tap: a block holds the sums of ROWS rows, and every

@@ -6,7 +6,6 @@ in an order in which every row meets its own taps in theirs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,30 +69,13 @@ def share_rows(taps: Array, steps: tuple[int, int], box: tuple[int, int]) -> Sha
         used = np.full((ROWS, len(taps), ROWS), -1)
         used[np.arange(ROWS), :, np.arange(ROWS)] = np.arange(len(taps))
         used = used.reshape(-1, ROWS)
-    loads, used, spans = _split_spans(loads, used)
+    # Two rows: those that use a load are neighbours. (Four rows load less, but need ten loops compiled, not three.)
+    spans = np.column_stack([used[:, 0] < 0, 1 + (used[:, 1] >= 0)])
     ends = np.flatnonzero(np.any(spans[1:] != spans[:-1], 1)) + 1
     starts = np.concatenate([[0], ends])[: len(loads)]
     stops = np.concatenate([ends, [len(loads)]])[: len(loads)]
     runs = np.column_stack([spans[starts], starts, stops]) if len(loads) else np.zeros((0, 4))
     return Sharing(spacing, along_z, loads.astype(np.int64), runs.astype(np.int64), used)
-
-
-def _split_spans(loads: Array, used: Array) -> tuple[Array, Array, Array]:
-    """Repeat loads whose rows are not neighbours; return loads, taps, and (first row, end of rows) of each."""
-    repeats, kept, spans = [], [], []
-    patterns, pattern = np.unique(used >= 0, axis=0, return_inverse=True)
-    cuts = [_spans_of(p) for p in patterns]
-    for load, p in enumerate(pattern.ravel()):
-        for low, high in cuts[p]:
-            repeats.append(load)
-            spans.append((low, high))
-            kept.append(np.where((np.arange(ROWS) >= low) & (np.arange(ROWS) < high), used[load], -1))
-    return loads[repeats], np.array(kept, int).reshape(-1, ROWS), np.array(spans, int).reshape(-1, 2)
-
-
-def _spans_of(rows: Sequence[bool]) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(rows, int), [0]])))
-    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def pack_shared(sharing: Sharing, weights: Array) -> Array:
