@@ -39,7 +39,7 @@ def said(capsys):
 
 def test_plain_lines_without_a_terminal(said):
     assert said() == [
-        "volconv: compiling kernels (2 kernels; kept in the cache for the next run)",
+        "volconv: compiling kernels (2 kernels; done once)",
         "volconv: note: 3 voxels clipped",
         "volconv: wrote a.nii.gz, b.nii.gz in 2.00 s, 2.0 Mvoxel/s",
     ]
