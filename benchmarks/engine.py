@@ -19,18 +19,10 @@ import numba
 import numpy as np
 
 from volconv.kernels import jit
+from volconv.kernels.blocks import Block
 from volconv.kernels.catalog import ConvShape, choose_conv, vector_bits
 from volconv.kernels.conv import bind_conv
-from volconv.kernels.simd import (
-    Block,
-    add_columns,
-    load_vectors,
-    make_places,
-    pointer,
-    scale_columns,
-    store_voxels,
-    zeros,
-)
+from volconv.kernels.simd import add_columns, load_vectors, make_places, pointer, scale_columns, store_voxels, zeros
 
 Array = np.ndarray[Any, Any]
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from numba import types
 
-from volconv.kernels import simd
+from volconv.kernels import blocks, simd
 from volconv.kernels.catalog import has_fma, vector_bits
 
-KIND = simd.Block(types.float32, 4, 2, 3)
-FIRST_ONLY = simd.Span(0, 1)
+KIND = blocks.Block(types.float32, 4, 2, 3)
+FIRST_ONLY = blocks.Span(0, 1)
 F = np.float32
 
 
@@ -50,7 +50,7 @@ def test_products_of_voxels_and_channel_vectors(numbers) -> None:
 
 @pytest.mark.parametrize("step", [1, 2, 0])
 def test_products_of_voxel_vectors_and_channels(numbers, step) -> None:
-    kind = simd.Block(types.float32, 4, 2, 3, step)
+    kind = blocks.Block(types.float32, 4, 2, 3, step)
     spacing = step or 5
 
     @numba.njit
@@ -145,7 +145,7 @@ def test_threads_get_different_jobs() -> None:
 
 @pytest.mark.skipif(vector_bits() < 512, reason="needs 512-bit vectors")
 def test_wide_vectors_are_not_split() -> None:
-    kind = simd.Block(types.float32, 16, 8, 2)
+    kind = blocks.Block(types.float32, 16, 8, 2)
 
     @numba.njit
     def sums(x, out, n):

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from . import conv_plan as at
+from .blocks import Block
 from .conv_finish import make_activate_row, rename
 from .jit import device, flat, int64, prange, register, void
 from .simd import (
-    Block,
     add_columns,
     advance,
     clip_columns,

@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from . import conv_plan as at
+from .blocks import Block, Span
 from .conv_finish import make_activate_row, rename
 from .conv_first import finish_channels, store_spaced
 from .jit import device, flat, inlined, int64, prange, register, void
 from .row_sharing import ROWS
-from .simd import Block, Span, advance, columns_of, fma_span, lanes_of, next_job, pointer, rows_of, store_lanes, zeros
+from .simd import advance, columns_of, fma_span, lanes_of, next_job, pointer, rows_of, store_lanes, zeros
 
 
 @inlined
