@@ -1,0 +1,220 @@
+"""Random small pipelines, as specs: however they are cut, they give the same bits, and the right ones."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from volconv.engine.naive_engine import run_naive
+from volconv.formats.in_memory import ArraySource
+from volconv.graph.build import build_graph, make_loader
+from volconv.graph.model import INPUT, Graph
+from volconv.graph.passes import optimise
+from volconv.ops.base import Wire
+from volconv.run.arrays import run_graph
+from volconv.spec.load import load_spec_mapping
+
+BUDGET = 2**34
+MODES = ("zeros", "reflect", "replicate", "circular")
+POINTWISE = [
+    {"op": "ReLU"}, {"op": "LeakyReLU", "negative_slope": 0.2}, {"op": "Clip", "min": -0.5, "max": 0.75}, {"op": "Abs"},
+    {"op": "Affine", "scale": 1.5, "shift": -0.25}, {"op": "Affine", "shift": 0.5}, {"op": "Identity"},
+    {"op": "VectorNorm"}, {"op": "PReLU", "weight": [0.3]}, {"op": "SiLU"}, {"op": "Hardswish"},
+]  # fmt: skip
+EVERY_POINTWISE = [
+    *POINTWISE, {"op": "ELU", "alpha": 0.7}, {"op": "SELU"}, {"op": "GELU"}, {"op": "GELU", "approximate": "tanh"},
+    {"op": "Sigmoid"}, {"op": "Tanh"}, {"op": "Softplus", "beta": 2.0},
+]  # fmt: skip
+
+
+def triples(low, high):
+    return st.lists(st.integers(low, high), min_size=3, max_size=3)
+
+
+@st.composite
+def convolutions(draw, channels, outputs):
+    groups = draw(st.sampled_from([g for g in (1, 2, 3, channels) if channels % g == 0]))
+    stage = {"op": "Conv3d", "groups": groups, "out_channels": groups * draw(st.sampled_from(outputs)),
+             "weight": {"init": "default", "seed": draw(st.integers(0, 9))}, "bias": draw(st.booleans())}  # fmt: skip
+    if stage["bias"]:
+        del stage["bias"]
+    rank = 3
+    if draw(st.integers(0, 5)) == 0:
+        stage["op"], rank = "Conv2d", 2
+    stage["kernel_size"] = draw(triples(1, 3))[-rank:]
+    stage["dilation"] = draw(triples(1, 3))[-rank:]
+    stage["padding_mode"] = draw(st.sampled_from(MODES))
+    stage["padding"] = draw(st.sampled_from(["same", "valid", draw(triples(0, 4))[-rank:]]))
+    if stage["padding"] != "same":
+        stage["stride"] = [*draw(triples(1, 3))[:2], draw(st.integers(1, 2))][-rank:]
+    return stage
+
+
+@st.composite
+def transposed(draw, outputs):
+    stride, dilation = draw(triples(1, 3)), draw(triples(1, 2))
+    extra = [draw(st.integers(0, max(s, d) - 1)) for s, d in zip(stride, dilation, strict=True)]
+    return {"op": "ConvTranspose3d", "out_channels": draw(st.sampled_from(outputs)), "kernel_size": draw(triples(1, 4)),
+            "stride": stride, "dilation": dilation, "padding": draw(triples(0, 2)), "output_padding": extra,
+            "weight": {"init": "default", "seed": draw(st.integers(0, 9))}}  # fmt: skip
+
+
+@st.composite
+def generated(draw):
+    weight = draw(
+        st.sampled_from(
+            [{"generator": "gaussian", "sigma": 1}, {"generator": "mean", "size": [5, 1, 5]}, {"generator": "gradient"}]
+        )
+    )
+    return {"op": "Conv3d", "weight": weight, "padding": "same", "padding_mode": draw(st.sampled_from(MODES))}
+
+
+@st.composite
+def pipelines(draw, outputs=(1, 3, 16), pointwise=tuple(POINTWISE)):
+    """A spec as a mapping, the input's shape, and stages whose results are wanted too."""
+    dtype = draw(st.sampled_from(["float32", "float32", "float64"]))
+    channels = draw(st.integers(1, 4))
+    shape = tuple(draw(triples(3, 9)))
+    stages, wires = [], {INPUT: Wire(shape, channels, dtype, spacing_mm=(2.0, 1.0, 0.5))}
+    for n in range(draw(st.integers(1, 6))):
+        source = draw(st.sampled_from([list(wires)[-1], *wires]))
+        wire = wires[source]
+        kinds = [convolutions(wire.channels, outputs), convolutions(wire.channels, outputs), transposed(outputs),
+                 generated(), st.sampled_from(pointwise), st.sampled_from(pointwise)]  # fmt: skip
+        stage = {**draw(draw(st.sampled_from(kinds))), "name": f"s{n}", "input": source}
+        try:
+            graph = graph_of({"stages": [*stages, stage], "dtype": dtype}, wires[INPUT])
+        except ValueError:
+            continue
+        if np.prod(graph.nodes[-1].wire.shape) * graph.nodes[-1].wire.channels > 40_000:
+            continue
+        stages.append(stage)
+        wires[stage["name"]] = graph.nodes[-1].wire
+    assume(stages)
+    names = [stage["name"] for stage in stages]
+    wanted = draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True))
+    saved = draw(st.lists(st.sampled_from(names), max_size=2, unique=True))
+    return {"stages": stages, "dtype": dtype, "outputs": wanted}, wires[INPUT], tuple(saved)
+
+
+def graph_of(mapping, wire, saved=()):
+    spec = load_spec_mapping({"volconv": 1, "input": {"channels": wire.channels}, **mapping})
+    return build_graph(spec, wire, make_loader(spec), saved)
+
+
+def values_for(wire, batch=None):
+    shape = (wire.channels, *wire.shape) if batch is None else (batch, wire.channels, *wire.shape)
+    return np.random.default_rng(7).standard_normal(shape).astype(wire.dtype)
+
+
+def run(graph, values, tile=None, threads=2):
+    return run_graph(graph, ArraySource(values), BUDGET, threads, tile)
+
+
+def check_bits(drawn, tiles):
+    """Every cut, number of threads, saved stage and place in a batch gives the same bits."""
+    mapping, wire, saved = drawn
+    values = values_for(wire)
+    graph = optimise(graph_of(mapping, wire))
+    whole = run(graph, values, "whole")
+    for name, result in whole.items():
+        assert result.shape == (graph.wire(name).channels, *graph.wire(name).shape)
+        assert result.dtype == wire.dtype
+    for n, tile in enumerate(tiles):
+        found = run(graph, values, tile, threads=1 + n % 2)
+        for name, result in whole.items():
+            assert found[name].tobytes() == result.tobytes(), (name, tile)
+    found = run(optimise(graph_of(mapping, wire, saved)), values, tiles[0])
+    assert set(found) == {*whole, *saved}
+    for name, result in whole.items():
+        assert found[name].tobytes() == result.tobytes(), (name, saved)
+    batch = np.stack([values[:, ::-1], values])
+    for name, result in run(graph, batch, tiles[-1]).items():
+        assert result[1].tobytes() == whole[name].tobytes()
+
+
+def check_numbers(drawn):
+    """Every stage is its naive twin on the same input within the bound; the passes change it by rounding alone."""
+    mapping, wire, _ = drawn
+    values = values_for(wire)
+    names = [stage["name"] for stage in mapping["stages"]]
+    graph = optimise(graph_of(mapping, wire, tuple(names)), "direct")
+    results = {INPUT: values, **run(graph, values, "whole")}
+    eps = np.finfo(wire.dtype).eps
+    for node in graph_of(mapping, wire).nodes:
+        source = node.inputs[0]
+        alone = Graph(
+            Wire(results[source].shape[1:], results[source].shape[0], wire.dtype),
+            (replace(node, inputs=(INPUT,)),), (node.name,),
+        )  # fmt: skip
+        expected = run_naive(alone, results[source])[node.name]
+        products = int(np.prod(node.tensors["weight"].shape)) if node.op.kernel.startswith("conv") else 4
+        scale = np.abs(expected)
+        if node.op.kernel.startswith("conv"):
+            positive = {key: np.abs(tensor) for key, tensor in node.tensors.items()}
+            absolute = replace(alone, nodes=(replace(alone.nodes[0], tensors=positive),))
+            scale = run_naive(absolute, np.abs(results[source]))[node.name]
+        error = np.abs(results[node.name] - expected)
+        assert (error <= 4 * eps * (np.sqrt(products + 1) * scale + 1)).all(), node
+    exact = run_naive(graph_of(mapping, wire), values)
+    for algorithm in ("auto", "direct"):
+        for name, result in run(optimise(graph_of(mapping, wire), algorithm), values).items():
+            tolerance = 1e-3 if wire.dtype == "float32" else 1e-11
+            assert np.abs(result - exact[name]).max() <= tolerance * max(1, np.abs(exact[name]).max())
+
+
+@settings(max_examples=40, deadline=None)
+@given(pipelines(), st.lists(triples(1, 5), min_size=2, max_size=2))
+def test_however_it_is_cut_the_bits_are_the_same(drawn, tiles):
+    check_bits(drawn, tiles)
+
+
+@settings(max_examples=40, deadline=None)
+@given(pipelines())
+def test_every_stage_is_its_naive_twin(drawn):
+    check_numbers(drawn)
+
+
+@pytest.mark.slow
+@settings(max_examples=600, deadline=None)
+@given(
+    pipelines((1, 2, 3, 4, 7, 8, 16, 24, 32, 33), tuple(EVERY_POINTWISE)),
+    st.lists(triples(1, 9), min_size=3, max_size=3),
+)
+def test_however_it_is_cut_the_bits_are_the_same_at_length(drawn, tiles):
+    check_bits(drawn, tiles)
+
+
+@pytest.mark.slow
+@settings(max_examples=600, deadline=None)
+@given(pipelines((1, 2, 3, 4, 7, 8, 16, 24, 32, 33), tuple(EVERY_POINTWISE)))
+def test_every_stage_is_its_naive_twin_at_length(drawn):
+    check_numbers(drawn)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), triples(1, 3), triples(1, 2)), min_size=1, max_size=3), triples(7, 12))
+def test_the_voxel_map_says_where_outputs_lie(steps, shape):
+    # filters that keep a ramp a ramp: means, and linear interpolation between neighbours
+    stages = []
+    for upwards, stride, dilation in steps:
+        if upwards:
+            ramps = [np.minimum(np.arange(1, 2 * s), np.arange(2 * s - 1, 0, -1)) / s for s in stride]
+            stages.append({"op": "ConvTranspose3d", "stride": stride, "padding": [s - 1 for s in stride],
+                           "weight": np.einsum("d,h,w->dhw", *ramps)[None, None]})  # fmt: skip
+        else:
+            stages.append({"op": "Conv3d", "stride": stride, "dilation": dilation,
+                           "weight": {"generator": "mean", "size": [3, 1, 3]}})  # fmt: skip
+    wire = Wire(tuple(shape), 1, "float64")
+    try:
+        graph = graph_of({"stages": stages, "dtype": "float64"}, wire)
+    except ValueError:
+        return
+    out = graph.nodes[-1].wire
+    assume(np.prod(out.shape) < 20_000)
+    for axis in range(3):
+        found = run(optimise(graph), np.indices(shape)[None, axis].astype(float), (5, 6, 7))[graph.outputs[0]][0]
+        expected = np.indices(out.shape)[axis] * out.voxel_map.scale[axis] + out.voxel_map.offset[axis]
+        np.testing.assert_allclose(found, expected, atol=1e-9)
