@@ -1,4 +1,4 @@
-"""Writes the pages of this folder that follow from the code: `cli.md` and `presets.md`.
+"""Writes the pages of this folder that follow from the code: `cli.md`, `presets.md` and `operators.md`.
 
     python docs/make_docs.py
 
@@ -15,6 +15,8 @@ import click
 
 from volconv.api.presets import list_presets
 from volconv.cli.main import cli
+from volconv.ops.registry import get_dialect
+from volconv.weights.generators import GENERATORS
 
 FOLDER = Path(__file__).parent
 NOTICE = "<!-- Written by docs/make_docs.py; change the code, not this page. -->"
@@ -22,7 +24,7 @@ NOTICE = "<!-- Written by docs/make_docs.py; change the code, not this page. -->
 
 def make_pages() -> dict[str, str]:
     """Return the text of every generated page by file name."""
-    return {"cli.md": cli_page(), "presets.md": presets_page()}
+    return {"cli.md": cli_page(), "presets.md": presets_page(), "operators.md": operators_page()}
 
 
 def cli_page() -> str:
@@ -123,6 +125,33 @@ def summary(entry: dict[str, Any]) -> tuple[str, str, str]:
 def parameter(entry: dict[str, Any]) -> tuple[str, str, str]:
     """Return a parameter's row."""
     return f"`{entry['name']}`", f"`{entry['default']}`", entry["help"] or "–"
+
+
+def operators_page() -> str:
+    """Return the tables of operators and filter generators with their parameters."""
+    lines = [NOTICE, "", "# Operators", "", "Names, defaults and rules of the torch dialect.", ""]
+    rows = []
+    for name, reader in get_dialect("torch").readers.items():
+        keys = ", ".join(f"`{key}`" for key in reader.parameters) or "–"
+        tensors = ", ".join(f"`{tensor}`" for tensor in reader.tensors) or "–"
+        rows.append((f"`{name}`", keys, tensors))
+    lines += table(("operator", "parameters", "weights"), rows)
+    lines += ["", "# Filter generators", "", "F: filters a channel, in 3-D and (in `Conv2d`) in 2-D.", ""]
+    generators = [
+        (f"`{name}`", entry.summary, ", ".join(map(generator_parameter, entry.parameters)) or "–", filters(entry))
+        for name, entry in GENERATORS.items()
+    ]
+    return "\n".join(lines + table(("generator", "taps", "parameters (default)", "F"), generators)) + "\n"
+
+
+def generator_parameter(entry: Any) -> str:
+    """Return a generator's parameter with its default."""
+    return f"`{entry.name}`" if entry.default is None else f"`{entry.name}` ({entry.default})"
+
+
+def filters(entry: Any) -> str:
+    """Return how many filters a generator gives."""
+    return f"{entry.filters_3d}, {entry.filters_2d}"
 
 
 def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
