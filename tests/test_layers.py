@@ -26,7 +26,6 @@ HOMES = {
     "nibabel": {"formats"},
     "h5py": {"formats", "weights"},
     "ruamel": {"spec"},
-    "safetensors": {"weights"},
     "click": {"cli"},
     "rich": {"cli"},
     "pytest": {"testing"},
