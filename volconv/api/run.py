@@ -11,6 +11,7 @@ from threading import Event as Flag
 from typing import Any
 
 from ..errors import OutputError, RunError
+from ..plan.cost import BASELINE_BYTES
 from ..plan.model import Plan
 from ..run.events import Compiling, Emit, Event, Finished, Phase, Warned, ignore
 from ..run.worker import run_beside
@@ -95,10 +96,15 @@ def _work(job: Job, plan: Plan, emit: Emit) -> None:
 
 
 def _compute(job: Job, plan: Plan, emit: Emit, stop: Flag) -> None:
+    from ..engine.compiling import compile_jobs
     from ..engine.numba_engine import NumbaEngine
     from ..run.serial import execute
 
-    engine = NumbaEngine(job.threads, lambda count: emit(Compiling(count)))
+    engine = NumbaEngine(
+        job.threads,
+        lambda count: emit(Compiling(count)),
+        compile_jobs(job.threads, job.budget - BASELINE_BYTES),
+    )
     engine.prepare(plan)
     if job.source.spool_bytes:
         emit(Phase("decompressing"))

@@ -37,18 +37,21 @@ class NumbaEngine:
         For kernels.
     on_compile : callable, optional
         Called with the number of kernels before they are compiled, if any must be.
+    jobs : int
+        Processes that compile at a time.
     """
 
-    def __init__(self, threads: int, on_compile: Callable[[int], None] | None = None) -> None:
+    def __init__(self, threads: int, on_compile: Callable[[int], None] | None = None, jobs: int = 1) -> None:
         self.threads = set_threads(threads)
         self._on_compile = on_compile
+        self._jobs = jobs
         self._bound: dict[str, Any] = {}
 
     def prepare(self, plan: Plan) -> None:
         """Bind every node's weights to its kernel, compile what the cache lacks, allot the arena."""
         self.plan = plan
         self._nodes = {node.name: node for node in plan.graph.nodes}
-        make_ready(needed_kernels(plan), self._on_compile)
+        make_ready(needed_kernels(plan), self._on_compile, self._jobs)
         for node in plan.graph.nodes:
             self._bound[node.name] = _bind(node, plan)
         self._shapes = {buffer.name: plan.graph.wire(buffer.wire) for buffer in plan.buffers}

@@ -12,7 +12,8 @@ from ..kernels.copies import copy_specs
 from ..kernels.jit import KernelSpec, kernel_cache, missing
 from ..kernels.norm import norm_specs
 from ..kernels.pointwise import pointwise_specs
-from .compiling import make_ready
+from ..settings import memory_budget, thread_count
+from .compiling import compile_jobs, make_ready
 
 _CHANNELS = (1, 2, 3, 4, 5, 6, 7, 8, 11, 16, 21, 24, 32, 48, 64, 96, 128)
 
@@ -34,7 +35,7 @@ def warmup(on_compile: Callable[[int], None] | None = None) -> dict[str, Any]:
     started = time.perf_counter()
     specs = list_kernels()
     lacking = missing(specs)
-    make_ready(specs, on_compile)
+    make_ready(specs, on_compile, compile_jobs(thread_count(), memory_budget()))
     return {
         "kernels": len(specs),
         "compiled": len(lacking),

@@ -22,6 +22,7 @@ def run_graph(
     graph: Graph, source: ArraySource, budget: int, threads: int, tile: Triple | str | None = None
 ) -> dict[str, NDArray[Any]]:
     """Return each output of `graph` for the array of `source`, in the compute type."""
+    from ..engine.compiling import compile_jobs
     from ..engine.numba_engine import NumbaEngine
 
     shape = graph.wire(graph.outputs[0]).shape
@@ -37,7 +38,7 @@ def run_graph(
         wire = graph.wire(name)
         info = OutputInfo(wire.shape, wire.channels, dtype, source.info, wire.voxel_map, source.info.batch)
         sinks[name] = ArraySink(info)
-    engine = NumbaEngine(threads)
+    engine = NumbaEngine(threads, jobs=compile_jobs(threads, budget))
     engine.prepare(plan)
     for sink in sinks.values():
         sink.create()
