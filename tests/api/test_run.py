@@ -7,7 +7,17 @@ import pytest
 from scipy.ndimage import center_of_mass, gaussian_filter
 
 import volconv
-from volconv.errors import FormatError, MissingFileError, OutputError, ShapeError, SpecError, UsageError, WeightsError
+from volconv.errors import (
+    BudgetError,
+    FormatError,
+    MissingFileError,
+    OutputError,
+    ShapeError,
+    SpecError,
+    UsageError,
+    WeightsError,
+)
+from volconv.formats.nifti_source import NiftiSource
 from volconv.formats.record import read_record
 
 OBLIQUE = nib.affines.from_matvec(
@@ -264,3 +274,88 @@ def test_a_scratch_folder_of_ones_own_stays(scan, tmp_path):
     (scratch / "mine").write_text("kept")
     volconv.run("gaussian", scan, tmp_path / "out.nii.gz", scratch=scratch)
     assert [path.name for path in scratch.iterdir()] == ["mine"]
+
+
+def test_an_empty_scratch_folder_of_ones_own_stays_too(scan, tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    volconv.run("gaussian", scan, tmp_path / "out.nii.gz", scratch=scratch)
+    assert scratch.is_dir()
+
+
+GRADIENT = {"op": "Conv3d", "name": "g", "padding": "same", "weight": {"generator": "gradient"}}
+
+
+def test_one_file_a_channel_is_skipped_refused_and_depended_on_file_by_file(scan, tmp_path):
+    spec, out, rule = spec_file(tmp_path, GRADIENT), tmp_path / "out.nii.gz", tmp_path / "out.d"
+    files = [tmp_path / f"out_ch0{c}.nii.gz" for c in range(3)]
+    summary = volconv.run(spec, scan, out, channels="split", depfile=rule)
+    assert summary["outputs"][0]["files"] == list(map(str, files))
+    assert rule.read_text().splitlines()[0] == f"{' '.join(map(str, files))}: {scan} {spec}"
+    assert volconv.run(spec, scan, out, channels="split", skip_existing=True)["skipped"]
+    with pytest.raises(OutputError, match="out_ch00"):
+        volconv.plan(spec, scan, out, channels="split")
+    files[1].unlink()
+    with pytest.raises(OutputError, match="out_ch00"):
+        volconv.run(spec, scan, out, channels="split", skip_existing=True)
+    assert not volconv.run(spec, scan, out, channels="split", skip_existing=True, force=True)["skipped"]
+    assert files[1].exists()
+
+
+def test_nothing_that_is_read_is_ever_written(scan, tmp_path):
+    pair = tmp_path / "pair.hdr"
+    nib.save(nib.Nifti1Pair(nib.load(scan).get_fdata().astype("f4"), OBLIQUE), pair)
+    spec, weights = spec_file(tmp_path, {"op": "Conv3d", "weight": "w", "bias": False}), tmp_path / "w.npz"
+    np.savez(weights, w=np.ones((1, 1, 3, 3, 3)))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for source, out, options in [
+        (scan, "out.nii", {"depfile": scan}),
+        (scan, "out.nii", {"depfile": scan, "skip_existing": True}),
+        (scan, "out.nii", {"depfile": weights}),
+        (scan, "out.nii", {"depfile": tmp_path / "out.nii"}),
+        (scan, "out.hdr", {"depfile": tmp_path / "out.img"}),
+        (scan, "spec.nii", {"sidecar": True}),
+        (pair, "pair.img", {}),
+        (tmp_path / "pair.img", "pair.hdr", {}),
+        (pair, "out.nii", {"depfile": tmp_path / "pair.img"}),
+    ]:
+        for call in (volconv.run, volconv.plan) if "skip_existing" not in options else (volconv.run,):
+            with pytest.raises(OutputError):
+                call(spec, source, tmp_path / out, weights=weights, force=True, **options)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_an_older_sidecar_is_replaced_by_force_alone(scan, tmp_path):
+    (tmp_path / "out.json").write_text("mine")
+    with pytest.raises(OutputError, match=r"out\.json: exists"):
+        volconv.run("gaussian", scan, tmp_path / "out.nii", sidecar=True, settings={"sigma": 1})
+    volconv.run("gaussian", scan, tmp_path / "out.nii", sidecar=True, settings={"sigma": 1}, force=True)
+    assert json.loads((tmp_path / "out.json").read_text())["outputs"]
+
+
+def test_what_is_refused_is_refused_before_an_input_is_read_whole(scan, tmp_path, monkeypatch):
+    def digest(_):
+        raise AssertionError("read whole")
+
+    monkeypatch.setattr(NiftiSource, "digest", digest)
+    out = tmp_path / "out.nii"
+    for options, kind in [
+        ({"memory": "10MB"}, BudgetError),
+        ({"scratch": tmp_path / "no" / "scratch"}, OutputError),
+        ({"depfile": tmp_path / "no" / "out.d"}, OutputError),
+    ]:
+        with pytest.raises(kind):
+            volconv.run("gaussian", scan, out, **options)
+    out.write_bytes(scan.read_bytes())
+    with pytest.raises(OutputError):  # carries no record, so nothing need be compared
+        volconv.run("gaussian", scan, out, skip_existing=True)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_numpy_numbers_are_numbers(scan, tmp_path):
+    settings = {"sigma": np.array([1.0, 2.0, 3.0]), "order": np.int64(0), "truncate": np.float32(3)}
+    out = tmp_path / "out.nii"
+    summary = volconv.run("gaussian", scan, out, settings=settings, tile=np.array([8, 9, 10]), spacing=None)
+    assert summary["record"]["options"]["set"] == {"sigma": [1.0, 2.0, 3.0], "order": 0, "truncate": 3.0}
+    with pytest.raises(UsageError, match="tile"):
+        volconv.run("gaussian", scan, out, tile=(8.5, 8, 8), force=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 
 
 def parse_settings(texts: Mapping[str, str]) -> dict[str, object]:
@@ -21,3 +24,10 @@ def parse_settings(texts: Mapping[str, str]) -> dict[str, object]:
     from ..spec.load import parse_setting
 
     return dict(parse_setting(f"{name}={text}") for name, text in texts.items())
+
+
+def as_plain(value: Any) -> Any:
+    """Return NumPy numbers, arrays and tuples as the plain values a spec holds."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    return [as_plain(part) for part in value] if isinstance(value, list | tuple) else value

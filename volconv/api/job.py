@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import MissingFileError, ShapeError, SpecError, UsageError, VolconvError
+from ..errors import MissingFileError, OutputError, ShapeError, SpecError, UsageError, VolconvError
+from ..formats.atomic import check_output
 from ..formats.base import Sink, Source
 from ..formats.names import HDF5, parse_volume_name
 from ..formats.open import open_sink, open_source
@@ -27,9 +28,10 @@ from ..settings import memory_budget, thread_count
 from ..spec.load import load_spec, load_spec_mapping
 from ..spec.model import Spec
 from ..volume import OutputInfo
+from .arguments import as_plain
 from .options import Options
 from .provenance import format_record, make_record
-from .targets import Target, check_side_file, check_targets, list_targets
+from .targets import Target, list_targets, sidecar_path
 
 _INFLATE_RATE, _DEFLATE_RATE = 5e8, 1.5e8
 """Bytes of voxels a second through gzip, in and out, for the time estimate."""
@@ -46,12 +48,15 @@ class Job:
     spec, options, source, graph, loader
         What to do, on what, with what.
     inputs : list of Path
-        Every volume file that is read.
+        The volumes as they were named.
     targets : list of Target
         Every output.
     budget, threads : int
-    sinks : dict
-        Stage to the sinks that take its result, in the order of `targets`.
+    sinks : list of Sink
+        One a target, in their order; made by `open_sinks`.
+    scratch : Path
+    digests : tuple of two lists, or None
+        Names and SHA-256 of inputs and of weights, once they are known.
     """
 
     spec: Spec
@@ -63,9 +68,9 @@ class Job:
     targets: list[Target]
     budget: int
     threads: int
-    sinks: dict[str, list[Sink]] = field(default_factory=dict)
+    sinks: list[Sink] = field(default_factory=list)
     scratch: Path = Path()
-    digests: list[dict[str, str]] | None = None
+    digests: tuple[list[dict[str, str]], list[dict[str, str]]] | None = None
 
     @property
     def holds_input(self) -> bool:
@@ -76,11 +81,16 @@ class Job:
     def files_read(self) -> list[Path]:
         """Every file the run reads: volumes, spec, weights."""
         spec = [Path(self.spec.source)] if self.spec.folder is not None else []
-        return [*self.inputs, *spec, *self.loader.files]
+        return [*self.source.paths, *spec, *self.loader.files]
 
-    def all_sinks(self) -> list[Sink]:
-        """Return every sink."""
-        return [sink for sinks in self.sinks.values() for sink in sinks]
+    @property
+    def files_written(self) -> list[Path]:
+        """Every file that the outputs become, known once sinks are open."""
+        return list(dict.fromkeys(path for sink in self.sinks for path in sink.paths))
+
+    def sinks_of(self, stage: str) -> list[Sink]:
+        """Return the sinks that take the result of `stage`."""
+        return [sink for target, sink in zip(self.targets, self.sinks, strict=True) if target.stage == stage]
 
     def close(self) -> None:
         """Let go of every file that is read."""
@@ -92,9 +102,10 @@ def read_spec(spec: Any, settings: Mapping[str, Any]) -> Spec:
     """Return `spec` if it is one, else load it: a path, a preset's name, or a mapping of the same structure."""
     if isinstance(spec, Spec):
         return spec
+    values = {name: as_plain(value) for name, value in settings.items()}
     if isinstance(spec, Mapping):
-        return load_spec_mapping(spec, dict(settings))
-    return load_spec(spec, dict(settings))
+        return load_spec_mapping(spec, values)
+    return load_spec(spec, values)
 
 
 def open_job(spec: Any, inputs: Any, output: str | Path | None, options: Options) -> Job:
@@ -120,13 +131,10 @@ def open_job(spec: Any, inputs: Any, output: str | Path | None, options: Options
     targets = [] if output is None else list_targets(parsed, str(output), options.save)
     volumes = [parse_volume_name(name).path for name in names]
     if not options.skip_existing:
-        _check_outputs(parsed, targets, volumes, options)
+        _check_names(parsed, targets, volumes, options)
     source = _open_inputs(names, parsed, options)
     try:
-        job = _wire_job(parsed, spec, options, source, volumes, targets, budget, threads)
-        if not options.skip_existing:
-            check_targets(targets, job.files_read, options.force)
-        return job
+        return _wire_job(parsed, spec, options, source, volumes, targets, budget, threads)
     except BaseException:
         source.close()
         raise
@@ -143,14 +151,16 @@ def _list_names(inputs: Any) -> list[str]:
     return names
 
 
-def _check_outputs(spec: Spec, targets: Sequence[Target], volumes: Sequence[Path], options: Options) -> None:
+def _check_names(spec: Spec, targets: Sequence[Target], volumes: Sequence[Path], options: Options) -> None:
+    """Refuse, before anything is opened, what the names alone show to be wrong; `check_files` sees the rest."""
     for path in (options.weights, *volumes):
         if path is not None and not path.exists():
             raise MissingFileError("no such file", file=str(path))
     sources = [*volumes, *([options.weights] if options.weights else []), *([Path(spec.source)] if spec.folder else [])]
-    check_targets(targets, sources, options.force)
-    if options.depfile is not None:
-        check_side_file(options.depfile, sources, targets)
+    for name in dict.fromkeys(target.name for target in targets):
+        path = parse_volume_name(name).path
+        if options.channels != "split":  # then this is no file's name
+            check_output(path, sources, options.force)
 
 
 def _open_inputs(names: Sequence[str], spec: Spec, options: Options) -> Source:
@@ -215,38 +225,58 @@ def blame_settings(error: SpecError, given: Any, wire: Wire, options: Options) -
 
 
 def open_sinks(job: Job, records: bool) -> None:
-    """Open a sink for every target of `job`; with `records` false the files' records are left out (for planning)."""
-    job.scratch = _scratch_folder(job)
-    grouped = [target for target in job.targets if target.dataset is not None]
+    """Open a sink for every target of `job`; nothing is written before their `create`.
 
-    def info_of(target: Target) -> OutputInfo:
-        wire = job.graph.wire(target.stage)
-        text = format_record(expected_record(job, target)) if records else ""
-        dtype = np.dtype(job.options.dtype or "float32")
-        return OutputInfo(
-            wire.shape, wire.channels, dtype, job.source.info, wire.voxel_map, job.source.info.batch, False, text
-        )
-
+    With `records` false the files' records, which hold the digests of everything that is read, are left out, and
+    outputs that exist are no error yet: such sinks are for planning, and for `check_files`.
+    """
+    job.scratch, force = _scratch_folder(job), job.options.force or not records
+    grouped = {str(target.dataset): _output_info(job, target, records) for target in job.targets if target.dataset}
+    together: Mapping[str, Sink] = {}
     if grouped:
         from ..formats.hdf5_sink import open_hdf5_sinks
 
-        path = parse_volume_name(grouped[0].name).path
-        infos = {str(target.dataset): info_of(target) for target in grouped}
-        opened = open_hdf5_sinks(path, infos, force=job.options.force)
-        for target in grouped:
-            job.sinks.setdefault(target.stage, []).append(opened[str(target.dataset)])
-    for target in job.targets:
-        if target.dataset is not None:
-            continue
-        sink = open_sink(
+        path = next(parse_volume_name(target.name).path for target in job.targets if target.dataset)
+        together = open_hdf5_sinks(path, grouped, force=force)
+    job.sinks = [
+        together[target.dataset]
+        if target.dataset
+        else open_sink(
             target.name,
-            info_of(target),
+            _output_info(job, target, records),
             scratch=job.scratch,
-            force=job.options.force,
+            force=force,
             channels=job.options.channels,
             threads=job.threads,
         )
-        job.sinks.setdefault(target.stage, []).append(sink)
+        for target in job.targets
+    ]
+
+
+def _output_info(job: Job, target: Target, record: bool) -> OutputInfo:
+    wire, source = job.graph.wire(target.stage), job.source.info
+    dtype = np.dtype(job.options.dtype or "float32")
+    text = format_record(expected_record(job, target)) if record else ""
+    return OutputInfo(wire.shape, wire.channels, dtype, source, wire.voxel_map, source.batch, False, text)
+
+
+def check_files(job: Job) -> None:
+    """Raise `OutputError` for the first file of the outputs, or beside them, that exists, is read, or cannot be made.
+
+    An older depfile is replaced, as Make expects; an older sidecar only with ``--force``.
+    """
+    options, sources = job.options, job.files_read
+    for path in job.files_written:
+        check_output(path, sources, options.force)
+    sidecar = sidecar_path(job.targets) if options.sidecar and job.targets else None
+    taken = [path.absolute() for path in job.files_written]
+    for beside, force in ((sidecar, options.force), (options.depfile, True)):
+        if beside is None:
+            continue
+        if beside.absolute() in taken:
+            raise OutputError("is written by this run already, expected another name", file=str(beside))
+        check_output(beside, sources, force)
+        taken.append(beside.absolute())
 
 
 def _scratch_folder(job: Job) -> Path:
@@ -258,14 +288,18 @@ def _scratch_folder(job: Job) -> Path:
     return path.with_name(path.name + ".volconv")
 
 
-def expected_record(job: Job, target: Target) -> dict[str, Any]:
-    """Return the record `target` is to carry; outputs that share a file share it."""
-    if job.digests is None:
+def expected_record(job: Job, target: Target, digests: bool = True) -> dict[str, Any]:
+    """Return the record `target` is to carry; outputs that share a file share it.
+
+    With `digests` false inputs and weights are left out, and no file is read.
+    """
+    if digests and job.digests is None:
         sources = getattr(job.source, "sources", [job.source])
-        job.digests = [{"name": path.name, "sha256": s.digest()} for path, s in zip(job.inputs, sources, strict=True)]
+        inputs = [{"name": path.name, "sha256": s.digest()} for path, s in zip(job.inputs, sources, strict=True)]
+        job.digests = inputs, job.loader.digests()
     together = [other.stage for other in job.targets if other.dataset is not None]
     stages = target.stage if target.dataset is None else together
-    return make_record(job.spec, job.options, stages, job.digests, job.loader.digests())
+    return make_record(job.spec, job.options, stages, *(job.digests if digests and job.digests else ([], [])))
 
 
 def plan_job(job: Job) -> Plan:
@@ -278,18 +312,18 @@ def plan_job(job: Job) -> Plan:
     """
     options, source = job.options, job.source
     names = [parse_volume_name(name) for name in [*map(str, job.inputs), *(t.name for t in job.targets)]]
-    packed = sum(s.info.nbytes for s in job.all_sinks() if s.path is not None and s.path.name.lower().endswith(".gz"))
+    packed = sum(s.info.nbytes for s in job.sinks if s.path is not None and s.path.name.lower().endswith(".gz"))
     resident = source.spool_bytes if job.holds_input else 0
     spooled = 0 if job.holds_input else source.spool_bytes
 
     def write_bytes(stage: str) -> Any:
-        return lambda shape: max(sink.window_bytes(shape) for sink in job.sinks[stage])
+        return lambda shape: max(sink.window_bytes(shape) for sink in job.sinks_of(stage))
 
     traffic = Traffic(
         resident,
         source.window_bytes,
-        {stage: write_bytes(stage) for stage in job.sinks},
-        spooled + sum(sink.scratch_bytes for sink in job.all_sinks()),
+        {target.stage: write_bytes(target.stage) for target in job.targets},
+        spooled + sum(sink.scratch_bytes for sink in job.sinks),
         BASELINE_BYTES + (HDF5_BYTES if any(name.format == HDF5 for name in names) else 0),
         source.info.chunks,
         2 if source.info.axes == "kji" else 0,

@@ -18,6 +18,7 @@ from ..ops.registry import get_dialect
 from ..run.arrays import run_graph
 from ..settings import memory_budget, thread_count
 from ..values import Values
+from .arguments import as_plain
 from .output_size import resolve_output_padding
 
 _DTYPES = ("float32", "float64")
@@ -50,7 +51,7 @@ class _Layer:
             raise UsageError(f"found dtype {self.dtype}, expected one of {', '.join(_DTYPES)}")
         self._dialect = get_dialect(dialect)
         self._reader = self._dialect.readers[self._op_name]
-        self._wants_bias = bias if isinstance(bias, bool) else True
+        self._wants_bias = bool(bias) if isinstance(bias, bool | np.bool_) else True
         items = {
             "in_channels": in_channels,
             "out_channels": out_channels,
@@ -60,7 +61,7 @@ class _Layer:
             "bias": self._wants_bias,
             **parameters,
         }
-        values = Values({key: _plain(value) for key, value in items.items()}, subject=self._op_name)
+        values = Values({key: as_plain(value) for key, value in items.items()}, subject=self._op_name)
         self._op = self._reader.read(values, Context(values.integer("in_channels", minimum=1)))
         self._padding_text = padding if isinstance(padding, str) else None
         self._weight: NDArray[Any] | None = None
@@ -69,7 +70,7 @@ class _Layer:
             self._initialise(init, seed)
         if weight is not None:
             self.weight = weight
-        if not isinstance(bias, bool):
+        if not isinstance(bias, bool | np.bool_):
             self.bias = bias
 
     @property
@@ -148,7 +149,9 @@ class _Layer:
 
         name = graph.outputs[0]
         with np.errstate(over="ignore", invalid="ignore"):
-            parts = [run_naive(graph, part, skip_outside=True)[name].astype(self.dtype) for part in volume]
+            parts = [
+                run_naive(graph, part.astype(self.dtype), skip_outside=True)[name].astype(self.dtype) for part in volume
+            ]
         return np.stack(parts)
 
     def _out_wire(self, op: Op, wire: Wire) -> Wire:
@@ -242,13 +245,6 @@ class ConvTranspose3d(_Layer):
             return self._run(self._op, x)
         assert isinstance(self._op, ConvTransposeOp)
         return self._run(resolve_output_padding(self._op, np.shape(x), output_size), x)
-
-
-def _plain(value: Any) -> Any:
-    """Return NumPy ints and tuples as the values a spec holds."""
-    if isinstance(value, np.integer):
-        return int(value)
-    return [_plain(v) for v in value] if isinstance(value, tuple | list) else value
 
 
 def format_layer(name: str, op: Any, rank: int, padding_text: str | None) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ..errors import UsageError
 from ..geometry import Floats3, Triple
 from ..graph.passes import ALGORITHMS
 from ..values import describe, nearest
+from .arguments import as_plain
 
 OUTPUT_DTYPES = (
     *(f"{sign}int{bits}" for bits in (8, 16, 32, 64) for sign in ("u", "")),
@@ -88,8 +90,10 @@ def make_options(**given: Any) -> Options:
     _check_choice(values, "algorithm", ALGORITHMS)
     _check_choice(values, "channels", ("4d", "vector", "split"))
     _check_choice(values, "dtype", OUTPUT_DTYPES)
-    values["tile"] = _check_three(values.get("tile"), "tile", int, also="whole")
+    values["tile"] = _check_three(values.get("tile"), "tile", index, also="whole")
     values["spacing"] = _check_three(values.get("spacing"), "spacing", float)
+    values["settings"] = {name: as_plain(value) for name, value in values.get("settings", {}).items()}
+    values["save"] = {stage: str(path) for stage, path in values.get("save", {}).items()}
     threads = values.get("threads")
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise UsageError(f"found threads {describe(threads)}, expected a whole number of at least 1")
@@ -101,8 +105,8 @@ def _check_choice(values: Mapping[str, Any], name: str, options: tuple[str, ...]
         raise UsageError(f"found {name} {describe(values[name])}, expected one of {', '.join(options)}")
 
 
-def _check_three(value: Any, name: str, kind: type, also: str | None = None) -> Any:
-    if value is None or value == also:
+def _check_three(value: Any, name: str, kind: Callable[[Any], float], also: str | None = None) -> Any:
+    if value is None or (isinstance(value, str) and value == also):
         return value
     try:
         parts = tuple(kind(part) for part in value)

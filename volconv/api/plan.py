@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..plan.model import Plan
-from .job import open_job, open_sinks, plan_job
+from .job import check_files, open_job, open_sinks, plan_job
 from .options import make_options
 
 
@@ -38,6 +38,8 @@ def plan(spec: Any, inputs: Any, output: str | Path | None = None, **options: An
     job = open_job(spec, inputs, output, make_options(**options))
     try:
         open_sinks(job, records=False)
+        if not job.options.skip_existing:
+            check_files(job)
         return plan_job(job)
     finally:
         job.close()

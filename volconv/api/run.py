@@ -15,10 +15,10 @@ from ..plan.cost import BASELINE_BYTES
 from ..plan.model import Plan
 from ..run.events import Compiling, Emit, Event, Finished, Phase, Warned, ignore
 from ..run.worker import run_beside
-from .job import Job, open_job, open_sinks, plan_job
+from .job import Job, check_files, open_job, open_sinks, plan_job
 from .options import make_options
 from .skip import is_up_to_date
-from .summary import summarise, write_depfile, write_sidecar
+from .summary import peak_rss, summarise, write_depfile, write_sidecar
 
 
 def run(
@@ -55,17 +55,18 @@ def run(
     VolconvError
         With the exit code of its kind; nothing stands under an output's name then.
     """
-    started = time.perf_counter()
+    started, resident = time.perf_counter(), peak_rss()
     emit: Emit = on_event or ignore
     checked = make_options(**options)
     job = open_job(spec, inputs, output, checked)
     try:
+        open_sinks(job, records=False)
         if checked.skip_existing and is_up_to_date(job):
             return {"skipped": True, "outputs": [{"path": t.name, "stage": t.stage} for t in job.targets]}
-        open_sinks(job, records=True)
+        check_files(job)
         plan = plan_job(job)
         _work(job, plan, emit)
-        summary = summarise(job, plan, time.perf_counter() - started)
+        summary = summarise(job, plan, time.perf_counter() - started, resident)
         for message in summary["warnings"]:
             emit(Warned(message))
         _write_side_files(job, plan, summary)
@@ -78,19 +79,19 @@ def run(
 def _work(job: Job, plan: Plan, emit: Emit) -> None:
     """Compute and commit; whatever goes wrong, nothing half-made stays."""
     made = _make_scratch(job)
-    sinks = job.all_sinks()
     try:
+        open_sinks(job, records=True)
         run_beside(lambda stop: _compute(job, plan, emit, stop))
-        for sink in sinks:
+        for sink in job.sinks:
             sink.finish()
     except BaseException:
-        for sink in sinks:
+        for sink in job.sinks:
             sink.abort()
         raise
     finally:
         if made:
             shutil.rmtree(job.scratch, ignore_errors=True)
-        else:
+        elif job.options.scratch is None:  # left over from a run that was killed
             with contextlib.suppress(OSError):
                 job.scratch.rmdir()
 
@@ -109,9 +110,9 @@ def _compute(job: Job, plan: Plan, emit: Emit, stop: Flag) -> None:
     if job.source.spool_bytes:
         emit(Phase("decompressing"))
     job.source.load(None if job.holds_input else job.scratch)
-    for sink in job.all_sinks():
+    for sink in job.sinks:
         sink.create()
-    execute(plan, engine, job.source, job.sinks, emit, stop)
+    execute(plan, engine, job.source, {target.stage: job.sinks_of(target.stage) for target in job.targets}, emit, stop)
     job.source.check_unchanged()
 
 

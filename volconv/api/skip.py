@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 from ..errors import VolconvError
-from ..formats.names import parse_volume_name
+from ..formats.base import Sink
 from ..formats.open import open_source
 from ..formats.record import read_record
 from .job import Job, expected_record
-from .targets import Target, check_targets
+from .targets import Target
 
 
 def is_up_to_date(job: Job) -> bool:
-    """Return whether every output of `job` exists, is whole and fits; if not, an existing one must be replaceable.
-
-    Raises
-    ------
-    OutputError
-        If an output exists that does not fit, and ``--force`` is not given.
-    """
-    if all(_fits(job, target) for target in job.targets):
-        return True
-    check_targets(job.targets, job.files_read, job.options.force)
-    return False
+    """Return whether every output of `job`, whose sinks are open, exists, is whole and fits."""
+    return all(
+        _fits(job, target, name)
+        for target, sink in zip(job.targets, job.sinks, strict=True)
+        for name in _volume_names(target, sink)
+    )
 
 
-def _fits(job: Job, target: Target) -> bool:
-    if not parse_volume_name(target.name).path.exists():
-        return False
+def _volume_names(target: Target, sink: Sink) -> list[str]:
+    """Return the volumes that `target` becomes: one, or one a channel."""
+    if sink.path in sink.paths:
+        return [target.name if target.dataset is None else f"{target.name}:{target.dataset}"]
+    return [str(path) for path in sink.paths]
+
+
+def _fits(job: Job, target: Target, name: str) -> bool:
     try:
-        return read_record(target.name) == expected_record(job, target) and _is_whole(target)
+        found = read_record(name)
+        if found is None or {**found, "inputs": [], "weights": []} != expected_record(job, target, digests=False):
+            return False
+        return found == expected_record(job, target) and _is_whole(name)
     except VolconvError:
         return False
 
 
-def _is_whole(target: Target) -> bool:
+def _is_whole(name: str) -> bool:
     """Return whether the file's header fits its length, and a compressed one its checksum."""
-    name = target.name if target.dataset is None else f"{target.name}:{target.dataset}"
     source = open_source(name, channels=None)
     try:
         if source.spool_bytes:

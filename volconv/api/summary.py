@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -11,25 +12,26 @@ from pathlib import Path
 from typing import Any
 
 from ..formats.atomic import PartFile
-from ..formats.names import parse_volume_name
 from ..kernels.catalog import has_fma, vector_bits
 from ..plan.model import Plan
 from ..plan.tiling import format_bytes
 from .job import Job, expected_record
+from .targets import sidecar_path
 
 
-def summarise(job: Job, plan: Plan, seconds: float) -> dict[str, Any]:
-    """Return the run as one JSON-able document."""
+def summarise(job: Job, plan: Plan, seconds: float, resident: int = 0) -> dict[str, Any]:
+    """Return the run as one JSON-able document; `resident` is the process's peak memory before it."""
     outputs = [
         {
             "path": target.name,
+            "files": [str(path) for path in sink.paths],
             "stage": target.stage,
             "shape": list(sink.info.shape),
             "channels": sink.info.channels,
             "dtype": str(sink.info.dtype),
             "clipped": sink.clipped,
         }
-        for target, sink in _pairs(job)
+        for target, sink in zip(job.targets, job.sinks, strict=True)
     ]
     return {
         "skipped": False,
@@ -42,15 +44,15 @@ def summarise(job: Job, plan: Plan, seconds: float) -> dict[str, Any]:
         "peak_rss_bytes": peak_rss(),
         "arithmetic": "fma" if has_fma() else "no-fma",
         "vector_bits": vector_bits(),
-        "warnings": [*job.source.warnings, *_memory_warnings(job, plan), *_clip_warnings(outputs)],
+        "warnings": [*job.source.warnings, *_memory_warnings(job, plan, resident), *_clip_warnings(outputs)],
         "record": expected_record(job, job.targets[0]),
     }
 
 
-def _memory_warnings(job: Job, plan: Plan) -> list[str]:
+def _memory_warnings(job: Job, plan: Plan, resident: int) -> list[str]:
     """Return a sentence if the process took more than it was given: the promise was broken, and should be reported."""
     peak = peak_rss()
-    if peak <= max(job.budget, plan.peak_bytes):
+    if peak <= max(job.budget, plan.peak_bytes, resident):
         return []
     return [f"memory peaked at {format_bytes(peak)}, where {format_bytes(plan.peak_bytes)} were predicted"]
 
@@ -63,18 +65,15 @@ def _clip_warnings(outputs: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _pairs(job: Job) -> list[tuple[Any, Any]]:
-    taken: dict[str, int] = {}
-    pairs = []
-    for target in job.targets:
-        n = taken.get(target.stage, 0)
-        taken[target.stage] = n + 1
-        pairs.append((target, job.sinks[target.stage][n]))
-    return pairs
-
-
 def peak_rss() -> int:
-    """Return the process's largest resident size so far, in bytes."""
+    """Return the process's largest resident size so far, in bytes.
+
+    Linux hands ``ru_maxrss`` down from the process that started this one; ``VmHWM`` is this one's own.
+    """
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return usage if sys.platform == "darwin" else usage * 1024
 
@@ -91,18 +90,12 @@ def write_sidecar(job: Job, plan: Plan, summary: dict[str, Any]) -> None:
             "python": platform.python_version(),
         },
     }
-    _write(sidecar_path(job), json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-
-
-def sidecar_path(job: Job) -> Path:
-    """Return where the sidecar goes: the first output's name with ``.json`` for its ending."""
-    volume = parse_volume_name(job.targets[0].name)
-    return volume.path.with_name(f"{volume.stem}.json")
+    _write(sidecar_path(job.targets), json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def write_depfile(job: Job, path: Path) -> None:
     """Write a Make rule: every output depends on every file that was read."""
-    outputs = dict.fromkeys(escape_make(parse_volume_name(target.name).path) for target in job.targets)
+    outputs = dict.fromkeys(escape_make(path) for path in job.files_written)
     sources = dict.fromkeys(escape_make(source) for source in job.files_read)
     # a rule without a recipe for each source keeps Make going when one of them is gone
     rules = [f"{' '.join(outputs)}: {' '.join(sources)}", *(f"{source}:" for source in sources)]

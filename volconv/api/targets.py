@@ -1,13 +1,12 @@
-"""Which files a run writes: names of outputs, checked before any work."""
+"""Which outputs a run has, and what they are called."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import OutputError, UsageError
-from ..formats.atomic import check_output
+from ..errors import UsageError
 from ..formats.names import HDF5, VolumeName, parse_volume_name
 from ..spec.model import Spec
 from ..values import nearest
@@ -79,15 +78,7 @@ def _refuse_twins(targets: Iterable[Target]) -> None:
         files[path] = target.dataset
 
 
-def check_targets(targets: Iterable[Target], inputs: Iterable[Path], force: bool) -> None:
-    """Raise `OutputError` for the first output that exists, is an input, or cannot be written."""
-    sources = list(inputs)
-    for path in dict.fromkeys(parse_volume_name(target.name).path for target in targets):
-        check_output(path, sources, force)
-
-
-def check_side_file(path: Path, inputs: Iterable[Path], targets: Iterable[Target]) -> None:
-    """Raise `OutputError` if a depfile or sidecar would replace an input or an output; older ones are replaced."""
-    if path.absolute() in [parse_volume_name(target.name).path.absolute() for target in targets]:
-        raise OutputError("is an output of this run too, expected another name", file=str(path))
-    check_output(path, inputs, force=True)
+def sidecar_path(targets: Sequence[Target]) -> Path:
+    """Return where the sidecar goes: the first output's name with ``.json`` for its ending."""
+    volume = parse_volume_name(targets[0].name)
+    return volume.path.with_name(f"{volume.stem}.json")

@@ -29,6 +29,8 @@ class Source(Protocol):
 
     info: VolumeInfo
     path: Path | None
+    paths: tuple[Path, ...]
+    """Every file that is read: both halves of a pair."""
     spool_bytes: int
     """Bytes of the voxels once decompressed, where windows cannot be read from the file itself; else 0."""
 
@@ -63,6 +65,8 @@ class Sink(Protocol):
 
     info: OutputInfo
     path: Path | None
+    paths: tuple[Path, ...]
+    """Every file that it becomes: both halves of a pair, one a channel."""
     scratch_bytes: int
     """Bytes it puts into `scratch` or its part file beside the finished output, at most."""
     clipped: int

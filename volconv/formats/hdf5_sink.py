@@ -63,6 +63,7 @@ class Hdf5Sink:
         shared: _OutputFile | None = None,
     ) -> None:
         self.path: Path | None = path
+        self.paths: tuple[Path, ...] = (path,)
         self.info = info
         self.clipped = 0
         self.layout = _make_layout(path, dataset or DEFAULT_DATASET, info)

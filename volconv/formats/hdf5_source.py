@@ -64,6 +64,7 @@ class Hdf5Source:
         channels: int | None = 1,
     ) -> None:
         self.path: Path | None = path
+        self.paths: tuple[Path, ...] = (path,)
         self.warnings: list[str] = []
         self._shown = str(path)
         self._input = InputFile(path)

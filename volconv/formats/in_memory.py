@@ -39,6 +39,7 @@ class ArraySource:
     """
 
     path: Path | None = None
+    paths: tuple[Path, ...] = ()
     spool_bytes = 0
 
     def __init__(self, array: NDArray[Any], spacing: Floats3 | None = None, *, order: str = "ijk") -> None:
@@ -108,6 +109,7 @@ class ArraySink:
     """
 
     path: Path | None = None
+    paths: tuple[Path, ...] = ()
     scratch_bytes = 0
 
     def __init__(self, info: OutputInfo) -> None:

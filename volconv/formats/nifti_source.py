@@ -66,6 +66,7 @@ class NiftiSource:
         self._reader: WindowReader | None = None
         self._scratch: ScratchFile | None = None
         self._files = open_files(path)
+        self.paths: tuple[Path, ...] = tuple(file.path for file in self._files)
         try:
             header = read_header(self._files[0], single=len(self._files) == 1)
             self.header = with_spacing(header, spacing_mm, order, str(path))

@@ -45,6 +45,7 @@ class StackedSource:
         infos = [source.info for source in self.sources]
         self.info = infos[0] if len(infos) == 1 else _join(infos)
         self.path: Path | None = first.path
+        self.paths: tuple[Path, ...] = tuple(path for source in self.sources for path in source.paths)
         self.spool_bytes = sum(source.spool_bytes for source in self.sources)
 
     @property
