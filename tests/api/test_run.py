@@ -359,3 +359,18 @@ def test_numpy_numbers_are_numbers(scan, tmp_path):
     assert summary["record"]["options"]["set"] == {"sigma": [1.0, 2.0, 3.0], "order": 0, "truncate": 3.0}
     with pytest.raises(UsageError, match="tile"):
         volconv.run("gaussian", scan, out, tile=(8.5, 8, 8), force=True)
+
+
+@pytest.mark.parametrize("ending", ["nii.gz", "h5"])
+def test_the_smallest_budget_a_refusal_names_does(tmp_path, ending):
+    source, out = tmp_path / "large.nii.gz", tmp_path / f"out.{ending}"
+    nib.save(nib.Nifti1Image(np.zeros((128, 128, 512), np.uint8), np.eye(4)), source)
+    spec = spec_file(tmp_path, GRADIENT, {"op": "VectorNorm"})
+    for tile in (None, (16, 16, 16)):
+        with pytest.raises(BudgetError, match=r"--memory \d+MiB") as caught:
+            volconv.plan(spec, source, out, memory="10MB", tile=tile)
+        named = int(str(caught.value).split("--memory ")[1].split("MiB")[0])
+        made = volconv.plan(spec, source, out, memory=f"{named}MiB", tile=tile)
+        assert made.peak_bytes <= named * 2**20
+        with pytest.raises(BudgetError):
+            volconv.plan(spec, source, out, memory=f"{named - 1}MiB", tile=tile)

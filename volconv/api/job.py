@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import MissingFileError, OutputError, ShapeError, SpecError, UsageError, VolconvError
+from ..errors import BudgetError, MissingFileError, OutputError, ShapeError, SpecError, UsageError, VolconvError
 from ..formats.atomic import check_output
 from ..formats.base import Sink, Source
 from ..formats.names import HDF5, parse_volume_name
@@ -55,6 +55,8 @@ class Job:
     sinks : list of Sink
         One a target, in their order; made by `open_sinks`.
     scratch : Path
+    holds_input : bool
+        Whether a compressed input is decompressed into memory; settled by `plan_job`.
     digests : tuple of two lists, or None
         Names and SHA-256 of inputs and of weights, once they are known.
     """
@@ -70,12 +72,8 @@ class Job:
     threads: int
     sinks: list[Sink] = field(default_factory=list)
     scratch: Path = Path()
+    holds_input: bool = True
     digests: tuple[list[dict[str, str]], list[dict[str, str]]] | None = None
-
-    @property
-    def holds_input(self) -> bool:
-        """Whether a compressed input is decompressed into memory."""
-        return self.source.spool_bytes * _HOLD_SHARE <= self.budget
 
     @property
     def files_read(self) -> list[Path]:
@@ -310,6 +308,17 @@ def plan_job(job: Job) -> Plan:
     BudgetError
         If nothing fits the memory budget.
     """
+    job.holds_input = job.source.spool_bytes * _HOLD_SHARE <= job.budget
+    try:
+        return _plan(job)
+    except BudgetError:
+        if not (job.holds_input and job.source.spool_bytes):
+            raise
+        job.holds_input = False
+        return _plan(job)
+
+
+def _plan(job: Job) -> Plan:
     options, source = job.options, job.source
     names = [parse_volume_name(name) for name in [*map(str, job.inputs), *(t.name for t in job.targets)]]
     packed = sum(s.info.nbytes for s in job.sinks if s.path is not None and s.path.name.lower().endswith(".gz"))
