@@ -3,6 +3,7 @@ import pytest
 from scipy.ndimage import gaussian_filter, sobel
 
 from volconv.api.pipeline import load
+from volconv.errors import SpecError
 from volconv.graph.build import build_graph, make_loader
 from volconv.graph.passes import optimise
 from volconv.graph.passes.factor import split_filter
@@ -96,3 +97,20 @@ def test_small_filters_are_left_whole():
     stage = {"op": "Conv3d", "padding": "same", "padding_mode": "replicate", "weight": {"generator": "sobel"}}
     pipe = load({"volconv": 1, "dtype": "float64", "stages": [stage]})
     np.testing.assert_allclose(pipe(x)[1], sobel(x[0], axis=1, mode="nearest"), rtol=1e-12, atol=1e-12)
+
+
+def test_what_no_output_depends_on_is_left_out():
+    stages = [{**CONV, "name": "a"}, {"op": "ReLU", "name": "b"}, {"op": "Abs", "name": "c", "input": "a"}]
+    assert [node.name for node in graph_of(stages, ["b"]).nodes] == ["b"]
+    assert [node.name for node in graph_of(stages, ["a"]).nodes] == ["a"]
+    assert [node.name for node in graph_of(stages, ["b", "c"]).nodes] == ["a", "b", "c"]
+
+
+def test_slopes_start_where_torchs_do():
+    graph = graph_of([{"op": "PReLU", "num_parameters": 2, "weight": {"init": "default", "seed": 3}}], channels=2)
+    assert graph.nodes[0].tensors["weight"].tolist() == [0.25, 0.25]
+
+
+def test_a_bias_that_is_missing_may_be_left_out():
+    with pytest.raises(SpecError, match=r"wants 'c\.bias' .* or bias: false in the stage"):
+        graph_of([{"op": "Conv3d", "name": "c", "bias": True, "weight": np.ones((1, 1, 1, 1, 1))}])

@@ -320,7 +320,8 @@ def plan_job(job: Job) -> Plan:
 
 def _plan(job: Job) -> Plan:
     options, source = job.options, job.source
-    names = [parse_volume_name(name) for name in [*map(str, job.inputs), *(t.name for t in job.targets)]]
+    volumes = [*map(str, job.inputs), *(target.name for target in job.targets)]
+    uses_hdf5 = any(parse_volume_name(name).format == HDF5 for name in volumes) or job.loader.uses_hdf5
     packed = sum(s.info.nbytes for s in job.sinks if s.path is not None and s.path.name.lower().endswith(".gz"))
     resident = source.spool_bytes if job.holds_input else 0
     spooled = 0 if job.holds_input else source.spool_bytes
@@ -333,7 +334,7 @@ def _plan(job: Job) -> Plan:
         source.window_bytes,
         {target.stage: write_bytes(target.stage) for target in job.targets},
         spooled + sum(sink.scratch_bytes for sink in job.sinks),
-        BASELINE_BYTES + (HDF5_BYTES if any(name.format == HDF5 for name in names) else 0),
+        BASELINE_BYTES + (HDF5_BYTES if uses_hdf5 else 0),
         source.info.chunks,
         2 if source.info.axes == "kji" else 0,
         source.spool_bytes / _INFLATE_RATE + packed / _DEFLATE_RATE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..ops.base import Array, Op, Wire
 
@@ -54,7 +55,11 @@ class Graph:
 
     def node(self, name: str) -> Node:
         """Return the node called `name`."""
-        return next(node for node in self.nodes if node.name == name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Node]:
+        return {node.name: node for node in self.nodes}
 
     def consumers(self, name: str) -> tuple[Node, ...]:
         """Return the nodes that read the wire called `name`."""

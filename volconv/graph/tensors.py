@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import SpecError, WeightsError
+from ..ops.activations import Activation
 from ..ops.base import Array, Op, Wire
 from ..ops.reader import Dialect, OpReader
 from ..spec.model import FileSource, GeneratorSource, InitSource, InlineSource, KeySource, Spec, Stage, TensorSource
@@ -27,6 +28,10 @@ class Found:
 
     shape: tuple[int, ...]
     read: Callable[[], Array]
+
+
+def _remedy(source: KeySource) -> str:
+    return "bias: false" if source.key.endswith(".bias") else "weight:"
 
 
 def _in_memory(tensor: Array) -> Found:
@@ -76,6 +81,11 @@ class TensorLoader:
         """Every weights file read, in order of first use."""
         return list(dict.fromkeys(path for path, _ in self.stores))
 
+    @property
+    def uses_hdf5(self) -> bool:
+        """Whether a weights file is HDF5, whose library takes memory of its own."""
+        return any(store.format == "HDF5" for store in self.stores.values())
+
     def close(self) -> None:
         """Close every file."""
         for store in self.stores.values():
@@ -107,7 +117,7 @@ class TensorLoader:
             place = source.place if source.place.line else stage.place
             raise SpecError(
                 f"stage {stage.name!r} ({stage.op}) wants {source.key!r} from a weights file and none is named; "
-                "give weights: at the top, -w FILE, or weight: in the stage",
+                f"give weights: at the top, -w FILE, or {_remedy(source)} in the stage",
                 file=place.file or None, where=str(place) or None,
             )  # fmt: skip
         return self._open(resolve_inside(self.spec.folder, named.file, named.place), prefix)
@@ -138,7 +148,12 @@ class TensorLoader:
 
 
 def initial_tensor(dialect: Dialect, op: Op, shape: tuple[int, ...], seed: int, name: str) -> Array:
-    """Return random numbers for a tensor of `op` from the dialect's distribution; `name` chooses the stream."""
+    """Return random numbers for a tensor of `op` from the dialect's distribution; `name` chooses the stream.
+
+    Slopes of a PReLU are 0.25 in every dialect, as He et al. (2015) start them.
+    """
+    if isinstance(op, Activation):
+        return np.full(shape, 0.25)
     return make_initial(Distribution("uniform", 1.0 / sqrt(max(1, dialect.fan(op)))), shape, seed, name)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 
 from ..errors import RunError
 from ..geometry import Triple
@@ -69,7 +68,7 @@ def make_plan(
         description,
     )
     _check(plan)
-    return replace(plan)
+    return plan
 
 
 def _check(plan: Plan) -> None:

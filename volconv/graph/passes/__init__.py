@@ -6,13 +6,14 @@ from ..model import Graph, Node
 from .factor import factor_filters
 from .fuse import fuse_epilogues
 from .identity import drop_identities
+from .unused import drop_unused
 
 ALGORITHMS = ("auto", "direct")
 
 
 def optimise(graph: Graph, algorithm: str = "auto") -> Graph:
     """Return `graph` with all passes applied; with `algorithm` ``direct`` none that reorders a sum."""
-    graph = drop_identities(graph)
+    graph = drop_identities(drop_unused(graph))
     if algorithm == "auto":
         graph = factor_filters(graph)
     return fuse_epilogues(graph)
