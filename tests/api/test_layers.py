@@ -69,6 +69,9 @@ def test_output_size_chooses_among_what_the_stride_allows():
     assert up(x, output_size=(1, 1, 8, 7, 8)).shape == (1, 1, 8, 7, 8)
     with pytest.raises(UsageError, match="9 along D, expected 7 to 8"):
         up(x, output_size=(9, 7, 7))
+    for wrong in (8, (7.5, 7, 7), ((7, 7), 7, 7)):
+        with pytest.raises(UsageError, match="whole numbers D, H, W"):
+            up(x, output_size=wrong)
 
 
 def test_initialisation_is_on_request_seeded_and_in_torchs_bounds():
@@ -133,8 +136,10 @@ def test_a_transposed_layer_refuses_what_torch_refuses():
         volconv.ConvTranspose3d(1, 1, 3, padding="same")
     with pytest.raises(SpecError, match="padding_mode"):
         volconv.ConvTranspose3d(1, 1, 3, padding_mode="reflect")
-    with pytest.raises(VolconvError, match="dtype"):
-        volconv.Conv3d(1, 1, 1, dtype="complex64")
+    for wrong in ("complex64", "no such type", object(), np.int16):
+        with pytest.raises(VolconvError, match="dtype"):
+            volconv.Conv3d(1, 1, 1, dtype=wrong)
+    assert volconv.Conv3d(1, 1, 1, dtype="f8").dtype == "float64"
     with pytest.raises(SpecError, match="dialect"):
         volconv.Conv3d(1, 1, 1, dialect="caffe")
 

@@ -1,4 +1,4 @@
-"""Puts a run together, up to the point where voxels are read: everything that can fail early fails here."""
+"""Puts a run together from names and options: spec, input, graph with its weights, and what the outputs are called."""
 
 from __future__ import annotations
 
@@ -7,36 +7,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..errors import BudgetError, MissingFileError, OutputError, ShapeError, SpecError, UsageError, VolconvError
+from ..errors import MissingFileError, ShapeError, SpecError, UsageError, VolconvError
 from ..formats.atomic import check_output
 from ..formats.base import Sink, Source
-from ..formats.names import HDF5, parse_volume_name
-from ..formats.open import open_sink, open_source
+from ..formats.names import parse_volume_name
+from ..formats.open import open_source
 from ..formats.stacked import StackedSource
-from ..geometry import Triple
 from ..graph.build import build_graph, make_loader
 from ..graph.model import Graph
 from ..graph.passes import optimise
 from ..graph.tensors import TensorLoader
 from ..ops.base import Wire
-from ..plan.cost import BASELINE_BYTES, HDF5_BYTES, Traffic
-from ..plan.make import make_plan
-from ..plan.model import Plan
 from ..settings import memory_budget, thread_count
 from ..spec.load import load_spec, load_spec_mapping
 from ..spec.model import Spec
-from ..volume import OutputInfo
 from .arguments import as_plain
 from .options import Options
-from .provenance import format_record, make_record
-from .targets import Target, list_targets, sidecar_path
-
-_INFLATE_RATE, _DEFLATE_RATE = 5e8, 1.5e8
-"""Bytes of voxels a second through gzip, in and out, for the time estimate."""
-_HOLD_SHARE = 4
-"""A compressed input is held in memory up to this fraction of the budget, else spooled to the scratch folder."""
+from .targets import Target, list_targets
 
 
 @dataclass
@@ -220,142 +207,3 @@ def blame_settings(error: SpecError, given: Any, wire: Wire, options: Options) -
         loader.close()
     names = ", ".join(options.settings)
     raise UsageError(f"--set {names}: {error.message}", file=error.file, where=error.where) from error
-
-
-def open_sinks(job: Job, records: bool) -> None:
-    """Open a sink for every target of `job`; nothing is written before their `create`.
-
-    With `records` false the files' records, which hold the digests of everything that is read, are left out, and
-    outputs that exist are no error yet: such sinks are for planning, and for `check_files`.
-    """
-    job.scratch, force = _scratch_folder(job), job.options.force or not records
-    grouped = {str(target.dataset): _output_info(job, target, records) for target in job.targets if target.dataset}
-    together: Mapping[str, Sink] = {}
-    if grouped:
-        from ..formats.hdf5_sink import open_hdf5_sinks
-
-        path = next(parse_volume_name(target.name).path for target in job.targets if target.dataset)
-        together = open_hdf5_sinks(path, grouped, force=force)
-    job.sinks = [
-        together[target.dataset]
-        if target.dataset
-        else open_sink(
-            target.name,
-            _output_info(job, target, records),
-            scratch=job.scratch,
-            force=force,
-            channels=job.options.channels,
-            threads=job.threads,
-        )
-        for target in job.targets
-    ]
-
-
-def _output_info(job: Job, target: Target, record: bool) -> OutputInfo:
-    wire, source = job.graph.wire(target.stage), job.source.info
-    dtype = np.dtype(job.options.dtype or "float32")
-    text = format_record(expected_record(job, target)) if record else ""
-    return OutputInfo(wire.shape, wire.channels, dtype, source, wire.voxel_map, source.batch, False, text)
-
-
-def check_files(job: Job) -> None:
-    """Raise `OutputError` for the first file of the outputs, or beside them, that exists, is read, or cannot be made.
-
-    An older depfile is replaced, as Make expects; an older sidecar only with ``--force``.
-    """
-    options, sources = job.options, job.files_read
-    for path in job.files_written:
-        check_output(path, sources, options.force)
-    sidecar = sidecar_path(job.targets) if options.sidecar and job.targets else None
-    taken = [path.absolute() for path in job.files_written]
-    for beside, force in ((sidecar, options.force), (options.depfile, True)):
-        if beside is None:
-            continue
-        if beside.absolute() in taken:
-            raise OutputError("is written by this run already, expected another name", file=str(beside))
-        check_output(beside, sources, force)
-        taken.append(beside.absolute())
-
-
-def _scratch_folder(job: Job) -> Path:
-    if job.options.scratch is not None:
-        return job.options.scratch
-    if not job.targets:
-        return Path()
-    path = parse_volume_name(job.targets[0].name).path
-    return path.with_name(path.name + ".volconv")
-
-
-def expected_record(job: Job, target: Target, digests: bool = True) -> dict[str, Any]:
-    """Return the record `target` is to carry; outputs that share a file share it.
-
-    With `digests` false inputs and weights are left out, and no file is read.
-    """
-    if digests and job.digests is None:
-        sources = getattr(job.source, "sources", [job.source])
-        inputs = [{"name": path.name, "sha256": s.digest()} for path, s in zip(job.inputs, sources, strict=True)]
-        job.digests = inputs, job.loader.digests()
-    together = [other.stage for other in job.targets if other.dataset is not None]
-    stages = target.stage if target.dataset is None else together
-    return make_record(job.spec, job.options, stages, *(job.digests if digests and job.digests else ([], [])))
-
-
-def plan_job(job: Job) -> Plan:
-    """Return the plan of `job`, its sinks' needs counted.
-
-    Raises
-    ------
-    BudgetError
-        If nothing fits the memory budget.
-    """
-    job.holds_input = job.source.spool_bytes * _HOLD_SHARE <= job.budget
-    try:
-        return _plan(job)
-    except BudgetError:
-        if not (job.holds_input and job.source.spool_bytes):
-            raise
-        job.holds_input = False
-        return _plan(job)
-
-
-def _plan(job: Job) -> Plan:
-    options, source = job.options, job.source
-    volumes = [*map(str, job.inputs), *(target.name for target in job.targets)]
-    uses_hdf5 = any(parse_volume_name(name).format == HDF5 for name in volumes) or job.loader.uses_hdf5
-    packed = sum(s.info.nbytes for s in job.sinks if s.path is not None and s.path.name.lower().endswith(".gz"))
-    resident = source.spool_bytes if job.holds_input else 0
-    spooled = 0 if job.holds_input else source.spool_bytes
-
-    def write_bytes(stage: str) -> Any:
-        return lambda shape: max(sink.window_bytes(shape) for sink in job.sinks_of(stage))
-
-    traffic = Traffic(
-        resident,
-        source.window_bytes,
-        {target.stage: write_bytes(target.stage) for target in job.targets},
-        spooled + sum(sink.scratch_bytes for sink in job.sinks),
-        BASELINE_BYTES + (HDF5_BYTES if uses_hdf5 else 0),
-        source.info.chunks,
-        2 if source.info.axes == "kji" else 0,
-        source.spool_bytes / _INFLATE_RATE + packed / _DEFLATE_RATE,
-    )
-    read = ", ".join(path.name for path in job.inputs)
-    return make_plan(
-        job.graph,
-        budget=job.budget,
-        traffic=traffic,
-        threads=job.threads,
-        tile=_tile_shape(options, job.graph),
-        batch=source.info.batch,
-        description=f"{job.spec.name} on {read}",
-    )
-
-
-def _tile_shape(options: Options, graph: Graph) -> Triple | None:
-    if options.tile is None:
-        return None
-    shape = graph.wire(graph.outputs[0]).shape
-    if isinstance(options.tile, str):
-        return shape
-    d, h, w = (min(t, s) for t, s in zip(options.tile, shape, strict=True))
-    return (d, h, w)

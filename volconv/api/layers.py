@@ -17,7 +17,7 @@ from ..ops.reader import Context
 from ..ops.registry import get_dialect
 from ..run.arrays import run_graph
 from ..settings import memory_budget, thread_count
-from ..values import Values
+from ..values import Values, describe
 from .arguments import as_plain
 from .output_size import resolve_output_padding
 
@@ -46,9 +46,7 @@ class _Layer:
         dtype: Any = "float32",
         **parameters: Any,
     ) -> None:
-        self.dtype = str(dtype) if isinstance(dtype, str) else np.dtype(dtype).name
-        if self.dtype not in _DTYPES:
-            raise UsageError(f"found dtype {self.dtype}, expected one of {', '.join(_DTYPES)}")
+        self.dtype = _dtype_name(dtype)
         self._dialect = get_dialect(dialect)
         self._reader = self._dialect.readers[self._op_name]
         self._wants_bias = bool(bias) if isinstance(bias, bool | np.bool_) else True
@@ -245,6 +243,16 @@ class ConvTranspose3d(_Layer):
             return self._run(self._op, x)
         assert isinstance(self._op, ConvTransposeOp)
         return self._run(resolve_output_padding(self._op, np.shape(x), output_size), x)
+
+
+def _dtype_name(dtype: Any) -> str:
+    try:
+        name = "None" if dtype is None else str(np.dtype(dtype).name)
+    except TypeError:
+        name = describe(dtype)
+    if name not in _DTYPES:
+        raise UsageError(f"found dtype {name}, expected one of {', '.join(_DTYPES)}")
+    return name
 
 
 def format_layer(name: str, op: Any, rank: int, padding_text: str | None) -> str:

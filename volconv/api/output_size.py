@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import index
 from typing import Any
 
 from ..errors import UsageError
 from ..ops.conv_transpose3d import ConvTranspose3d
+from ..values import describe
 
 
 def resolve_output_padding(op: ConvTranspose3d, input_shape: tuple[int, ...], output_size: Any) -> ConvTranspose3d:
@@ -24,7 +26,10 @@ def resolve_output_padding(op: ConvTranspose3d, input_shape: tuple[int, ...], ou
     UsageError
         If an axis cannot have that size, naming the least and the largest that it can.
     """
-    sizes = tuple(int(size) for size in output_size)
+    try:
+        sizes = tuple(index(size) for size in output_size)
+    except TypeError:
+        raise UsageError(f"found output_size {describe(output_size)}, expected whole numbers D, H, W") from None
     if len(sizes) not in (3, len(input_shape)):
         raise UsageError(f"found output_size of {len(sizes)} numbers, expected 3 or {len(input_shape)}")
     extra = []

@@ -15,8 +15,10 @@ from ..plan.cost import BASELINE_BYTES
 from ..plan.model import Plan
 from ..run.events import Compiling, Emit, Event, Finished, Phase, Warned, ignore
 from ..run.worker import run_beside
-from .job import Job, check_files, open_job, open_sinks, plan_job
+from .job import Job, open_job
 from .options import make_options
+from .outputs import check_files, open_sinks
+from .plan import plan_job
 from .skip import is_up_to_date
 from .summary import peak_rss, summarise, write_depfile, write_sidecar
 

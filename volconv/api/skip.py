@@ -6,7 +6,8 @@ from ..errors import VolconvError
 from ..formats.base import Sink
 from ..formats.open import open_source
 from ..formats.record import read_record
-from .job import Job, expected_record
+from .job import Job
+from .outputs import expected_record
 from .targets import Target
 
 

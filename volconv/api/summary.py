@@ -15,7 +15,8 @@ from ..formats.atomic import PartFile
 from ..kernels.catalog import has_fma, vector_bits
 from ..plan.model import Plan
 from ..plan.tiling import format_bytes
-from .job import Job, expected_record
+from .job import Job
+from .outputs import expected_record
 from .targets import sidecar_path
 
 

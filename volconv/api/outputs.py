@@ -1,0 +1,97 @@
+"""The outputs of a run before they are written: sinks with their records, and which files they may become."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import OutputError
+from ..formats.atomic import check_output
+from ..formats.base import Sink
+from ..formats.names import parse_volume_name
+from ..formats.open import open_sink
+from ..volume import OutputInfo
+from .job import Job
+from .provenance import format_record, make_record
+from .targets import Target, sidecar_path
+
+
+def open_sinks(job: Job, records: bool) -> None:
+    """Open a sink for every target of `job`; nothing is written before their `create`.
+
+    With `records` false the files' records, which hold the digests of everything that is read, are left out, and
+    outputs that exist are no error yet: such sinks are for planning, and for `check_files`.
+    """
+    job.scratch, force = _scratch_folder(job), job.options.force or not records
+    grouped = {str(target.dataset): _output_info(job, target, records) for target in job.targets if target.dataset}
+    together: Mapping[str, Sink] = {}
+    if grouped:
+        from ..formats.hdf5_sink import open_hdf5_sinks
+
+        path = next(parse_volume_name(target.name).path for target in job.targets if target.dataset)
+        together = open_hdf5_sinks(path, grouped, force=force)
+    job.sinks = [
+        together[target.dataset]
+        if target.dataset
+        else open_sink(
+            target.name,
+            _output_info(job, target, records),
+            scratch=job.scratch,
+            force=force,
+            channels=job.options.channels,
+            threads=job.threads,
+        )
+        for target in job.targets
+    ]
+
+
+def _output_info(job: Job, target: Target, record: bool) -> OutputInfo:
+    wire, source = job.graph.wire(target.stage), job.source.info
+    dtype = np.dtype(job.options.dtype or "float32")
+    text = format_record(expected_record(job, target)) if record else ""
+    return OutputInfo(wire.shape, wire.channels, dtype, source, wire.voxel_map, source.batch, False, text)
+
+
+def check_files(job: Job) -> None:
+    """Raise `OutputError` for the first file of the outputs, or beside them, that exists, is read, or cannot be made.
+
+    An older depfile is replaced, as Make expects; an older sidecar only with ``--force``.
+    """
+    options, sources = job.options, job.files_read
+    for path in job.files_written:
+        check_output(path, sources, options.force)
+    sidecar = sidecar_path(job.targets) if options.sidecar and job.targets else None
+    taken = [path.absolute() for path in job.files_written]
+    for beside, force in ((sidecar, options.force), (options.depfile, True)):
+        if beside is None:
+            continue
+        if beside.absolute() in taken:
+            raise OutputError("is written by this run already, expected another name", file=str(beside))
+        check_output(beside, sources, force)
+        taken.append(beside.absolute())
+
+
+def _scratch_folder(job: Job) -> Path:
+    if job.options.scratch is not None:
+        return job.options.scratch
+    if not job.targets:
+        return Path()
+    path = parse_volume_name(job.targets[0].name).path
+    return path.with_name(path.name + ".volconv")
+
+
+def expected_record(job: Job, target: Target, digests: bool = True) -> dict[str, Any]:
+    """Return the record `target` is to carry; outputs that share a file share it.
+
+    With `digests` false inputs and weights are left out, and no file is read.
+    """
+    if digests and job.digests is None:
+        sources = getattr(job.source, "sources", [job.source])
+        inputs = [{"name": path.name, "sha256": s.digest()} for path, s in zip(job.inputs, sources, strict=True)]
+        job.digests = inputs, job.loader.digests()
+    together = [other.stage for other in job.targets if other.dataset is not None]
+    stages = target.stage if target.dataset is None else together
+    return make_record(job.spec, job.options, stages, *(job.digests if digests and job.digests else ([], [])))
