@@ -15,11 +15,26 @@ import click
 
 from volconv.api.presets import list_presets
 from volconv.cli.main import cli
-from volconv.ops.registry import get_dialect
+from volconv.ops.base import Op
+from volconv.ops.conv_reader import WEIGHT_AND_BIAS
+from volconv.ops.initial import Initial
+from volconv.ops.reader import Context, Dialect, OpReader
+from volconv.ops.registry import dialect_names, get_dialect
+from volconv.values import Values
 from volconv.weights.generators import GENERATORS
 
 FOLDER = Path(__file__).parent
 NOTICE = "<!-- Written by docs/make_docs.py; change the code, not this page. -->"
+OPERATORS_INTRODUCTION = (
+    "A spec's `dialect` decides whose rules hold. Whatever a framework refuses, when its layer is made or when it is",
+    "first called, is refused here before any voxel is read. n: a list of 3 (`Conv2d`, `ConvTranspose2d`: 2) whole",
+    "numbers, along D, H, W. In brackets: the default. `bias` is true or false (true) in every dialect, and a bias is",
+    "accepted as (O,) and as (1, O, 1, …). `Conv2d` and `ConvTranspose2d` work slice by slice over D.",
+    "",
+    "Example: 4 channels to 8, kernel 3, two groups where the dialect computes groups. A weights file in another",
+    "framework's layout is read with `weights: {file: …, layout: NAME}`.",
+    "",
+)
 
 
 def make_pages() -> dict[str, str]:
@@ -128,13 +143,20 @@ def parameter(entry: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def operators_page() -> str:
-    """Return the tables of operators and filter generators with their parameters."""
-    lines = [NOTICE, "", "# Operators", "", "Names, defaults and rules of the torch dialect.", ""]
+    """Return the tables of operators, their parameters in each dialect, and the filter generators."""
+    dialects = [get_dialect(name) for name in dialect_names()]
+    names = list(dict.fromkeys(name for dialect in dialects for name in dialect.readers))
+    convolutions = [name for name in names if dialects[0].readers[name].tensors == WEIGHT_AND_BIAS]
+    lines = [NOTICE, "", "# Operators", "", *OPERATORS_INTRODUCTION]
+    for name in convolutions:
+        lines += [f"## {name}", "", *table(("", *(d.name for d in dialects)), convolution_rows(name, dialects)), ""]
+    lines += ["## Other operators", "", "They mean the same in every dialect.", ""]
     rows = []
-    for name, reader in get_dialect("torch").readers.items():
-        keys = ", ".join(f"`{key}`" for key in reader.parameters) or "–"
-        tensors = ", ".join(f"`{tensor}`" for tensor in reader.tensors) or "–"
-        rows.append((f"`{name}`", keys, tensors))
+    for name, reader in dialects[0].readers.items():
+        if name not in convolutions:
+            keys = ", ".join(f"`{key}`" for key in reader.parameters) or "–"
+            tensors = ", ".join(f"`{tensor}`" for tensor in reader.tensors) or "–"
+            rows.append((f"`{name}`", keys, tensors))
     lines += table(("operator", "parameters", "weights"), rows)
     lines += ["", "# Filter generators", "", "F: filters a channel, in 3-D and (in `Conv2d`) in 2-D.", ""]
     generators = [
@@ -142,6 +164,44 @@ def operators_page() -> str:
         for name, entry in GENERATORS.items()
     ]
     return "\n".join(lines + table(("generator", "taps", "parameters (default)", "F"), generators)) + "\n"
+
+
+def convolution_rows(name: str, dialects: list[Dialect]) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each parameter any dialect has, then what each dialect makes of an example."""
+    readers = [dialect.readers[name] for dialect in dialects]
+    every = dict.fromkeys(key for d in dialects for op in d.readers.values() if op.refused for key in op.parameters)
+    for key in every:
+        yield (f"`{key}`", *(convolution_cell(reader, key) for reader in readers))
+    yield ("call without the batch axis", *("yes" if reader.unbatched else "no" for reader in readers))
+    yield ("call with `output_size`", *("yes" if reader.output_size else "no" for reader in readers))
+    examples = [example(reader) for reader in readers]
+    for tensor in WEIGHT_AND_BIAS:
+        shapes = [reader.stored_shapes(op)[tensor] for reader, op in zip(readers, examples, strict=True)]
+        yield (f"shape of `{tensor}`, example", *(f"`{shape}`" for shape in shapes))
+    for tensor in WEIGHT_AND_BIAS:
+        drawn = [d.initial(op, tensor, r.rank) for d, r, op in zip(dialects, readers, examples, strict=True)]
+        yield (f"initial `{tensor}`, example", *(distribution(initial) for initial in drawn))
+
+
+def convolution_cell(reader: OpReader, key: str) -> str:
+    """Return what a dialect takes for a parameter, with its default, or why it refuses it."""
+    if key not in reader.parameters:
+        return f"refused: {reader.refused[key]}"
+    entry = reader.parameters[key]
+    return f"{entry['description']} ({entry['default']})" if "default" in entry else entry["description"]
+
+
+def example(reader: OpReader) -> Op:
+    """Return the operator of 4 to 8 channels, kernel 3, in two groups where the dialect has groups."""
+    groups = 1 if reader.parameters["groups"].get("const") == 1 else 2
+    values = {"in_channels": 4, "out_channels": 8, "kernel_size": 3, "groups": groups}
+    return reader.read(Values(values), Context(4))
+
+
+def distribution(initial: Initial) -> str:
+    """Return a distribution in words."""
+    scale = f"{initial.scale:.4f}"
+    return {"uniform": f"uniform in ±{scale}", "normal": f"normal, sd {scale}", "zeros": "zeros"}[initial.kind]
 
 
 def generator_parameter(entry: Any) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from ..geometry import Triple
 from ..values import Values
 from .base import Array, Op
+from .initial import Initial
+
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -19,22 +23,34 @@ class Context:
     in_channels : int
         Of the stage's input.
     weight_shape : tuple of int or None
-        Shape of the weight as stored, where it is known before the operator is.
+        Shape of the weight in torch's layout, where it is known before the operator is.
     depthwise : bool
         Whether the weight is a generated filter bank, applied to each channel by itself.
+    shape : tuple of int or None
+        D, H, W of the stage's input. None where a layer is made before it has seen one: padding that follows from
+        the size is then 0, and what depends on it unchecked.
     """
 
     in_channels: int
-    weight_shape: tuple[int, ...] | None = None
+    weight_shape: Shape | None = None
     depthwise: bool = False
+    shape: Triple | None = None
 
 
-def _no_tensors(op: Op) -> Mapping[str, tuple[int, ...]]:
+def _no_tensors(op: Op) -> Mapping[str, Shape]:
     return op.tensor_shapes()
 
 
-def _as_stored(op: Op, name: str, stored: Array) -> Array:  # noqa: ARG001
-    return stored
+def _to_canonical(op: Op, name: str, stored: Array) -> Array:
+    return stored.reshape(op.tensor_shapes()[name])
+
+
+def _as_stored(shape: Shape) -> Shape:
+    return shape
+
+
+def _no_text(op: Op, written: Mapping[str, Any]) -> str:  # noqa: ARG001
+    return ""
 
 
 @dataclass(frozen=True)
@@ -46,29 +62,44 @@ class OpReader:
     name : str
         The ``op:`` it answers to.
     parameters : mapping
-        JSON Schema of each parameter.
+        JSON Schema of each parameter; ``description`` says the dialect's rule for it.
     read : callable
-        (values, context) to the canonical operator; every fault is a `SpecError` at its key.
+        (values, context) to the canonical operator; every fault is a `SpecError` at its key, or a `ShapeError`.
     stored_shapes : callable
         (op) to the shape of each tensor in this dialect's layout.
     canonical : callable
-        (op, name, stored array) to the array in canonical layout.
+        (op, name, stored array) to the array in canonical layout: a reshape in every dialect.
+    plain_shape : callable
+        Shape of a weight in this dialect's layout to its shape in torch's.
     rank : int
         Spatial axes of its weights: 3, or 2 for slice-by-slice operators.
     tensors : tuple of str
         Names of the tensors it may want.
     in_axis : int
         Axis of the weight that counts inputs: 1, or 0 for transposed convolutions.
+    refused : mapping
+        Parameters that other dialects know and this one has not, to the reason.
+    unbatched : bool
+        Whether a call takes an array without the batch axis.
+    output_size : bool
+        Whether a call takes ``output_size``.
+    text : callable
+        (op, parameters as written) to what the framework prints between the parentheses of its ``repr``.
     """
 
     name: str
     parameters: Mapping[str, Mapping[str, Any]]
     read: Callable[[Values, Context], Op]
-    stored_shapes: Callable[[Op], Mapping[str, tuple[int, ...]]] = _no_tensors
-    canonical: Callable[[Op, str, Array], Array] = _as_stored
+    stored_shapes: Callable[[Op], Mapping[str, Shape]] = _no_tensors
+    canonical: Callable[[Op, str, Array], Array] = _to_canonical
+    plain_shape: Callable[[Shape], Shape] = _as_stored
     rank: int = 3
     tensors: tuple[str, ...] = ()
     in_axis: int = 1
+    refused: Mapping[str, str] = field(default_factory=dict)
+    unbatched: bool = True
+    output_size: bool = False
+    text: Callable[[Op, Mapping[str, Any]], str] = _no_text
 
 
 @dataclass(frozen=True)
@@ -79,15 +110,20 @@ class Dialect:
     ----------
     readers : mapping
         Operator name to `OpReader`.
-    fan : callable
-        (op) to the fan-in its default initialisation is scaled by: weights and bias are uniform in ±1/sqrt(fan).
+    initial : callable
+        (op, tensor name, spatial axes of the weight) to the distribution of its default initialisation.
     """
 
     name: str
     readers: Mapping[str, OpReader]
-    fan: Callable[[Op], int]
+    initial: Callable[[Op, str, int], Initial]
+
+    def fan(self, op: Op) -> int:
+        """Return the fan of a uniform initialisation within 1/sqrt(fan)."""
+        return round(self.initial(op, "weight", 3).scale ** -2)
 
 
-INTS = {"oneOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]}
+INT = {"type": "integer"}
+INTS = {"oneOf": [INT, {"type": "array", "items": INT}]}
 NUMBERS = {"oneOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}, "minItems": 1}]}
 NUMBER = {"type": "number"}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from ..errors import ShapeError
-from ..geometry import Triple
 from .base import AXIS_NAMES
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-def same_padding(kernel: Triple, dilation: Triple) -> tuple[Triple, Triple]:
+def same_padding(kernel: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return low and high padding that keep the size at stride 1; an odd total puts the extra voxel at the high end.
 
     As ``torch.nn.Conv3d(padding='same')``.
@@ -17,7 +16,7 @@ def same_padding(kernel: Triple, dilation: Triple) -> tuple[Triple, Triple]:
     total = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
     low = [t // 2 for t in total]
     high = [t - n for t, n in zip(total, low, strict=True)]
-    return (low[0], low[1], low[2]), (high[0], high[1], high[2])
+    return tuple(low), tuple(high)
 
 
 def forward_length(length: int, low: int, high: int, kernel: int, stride: int, dilation: int) -> int:

@@ -1,0 +1,27 @@
+import pytest
+
+from volconv.errors import SpecError
+from volconv.ops.registry import dialect_names, get_dialect
+
+
+def test_every_file_is_a_dialect():
+    assert dialect_names() == ("torch", "lucid", "megengine", "onnx")
+    for name in dialect_names():
+        assert get_dialect(name).name == name
+
+
+@pytest.mark.parametrize("name", ["caffe", "", "torch.nn", "../torch", "__init__", "os"])
+def test_anything_else_is_refused(name):
+    with pytest.raises(SpecError, match="expected one of torch, lucid, megengine, onnx"):
+        get_dialect(name)
+
+
+def test_the_nearest_name_is_told():
+    with pytest.raises(SpecError, match="did you mean 'megengine'"):
+        get_dialect("MegEngin")
+
+
+def test_every_dialect_has_every_operator():
+    names = set(get_dialect("torch").readers)
+    assert {"Conv3d", "Conv2d", "ConvTranspose3d", "ConvTranspose2d"} < names
+    assert all(set(get_dialect(name).readers) == names for name in dialect_names())

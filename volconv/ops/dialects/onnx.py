@@ -1,0 +1,207 @@
+"""The onnx dialect: operators under torch's names with the meaning of ONNX' Conv and ConvTranspose.
+
+Reference: https://onnx.ai/onnx/operators/onnx__Conv.html and onnx__ConvTranspose.html, opset 22.
+
+- ``pads`` is [lows…, highs…]; ``padding`` (one number an end, as torch's) is refused beside ``auto_pad``, ``pads`` and
+  ``output_shape``.
+- ``auto_pad: SAME_UPPER`` and ``SAME_LOWER`` make the output ``ceil(input / stride)`` long (transposed: input times
+  stride); an odd total puts the extra voxel at the end, or the beginning.
+- ``output_shape`` sets the size of a transposed convolution and with it the padding; ``pads`` is ignored beside it, as
+  ONNX says. Where the size is beyond what no padding gives, the output is extended at its end, as ONNX Runtime does.
+- Zero padding only: other modes are ONNX' Pad, an operator of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...values import Values, describe
+from ..base import Op
+from ..conv3d import Conv3d
+from ..conv_layout import as_convolution, last, plain_shapes
+from ..conv_reader import (
+    LARGER,
+    WEIGHT_AND_BIAS,
+    Ints,
+    Pads,
+    Window,
+    described,
+    larger,
+    make_conv,
+    make_transposed,
+    read_channels,
+    read_output_padding,
+    read_sizes,
+    read_window,
+    refuse_unknown,
+)
+from ..conv_transpose3d import ConvTranspose3d
+from ..initial import uniform_by_fan
+from ..reader import INT, INTS, Context, Dialect, OpReader
+from ..simple import SIMPLE_READERS
+
+AUTO_PADS = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
+
+_CONV: dict[str, Mapping[str, Any]] = {
+    "in_channels": described({**INT, "minimum": 1}, "as the input's if left out"),
+    "out_channels": described({**INT, "minimum": 1}, "as the weight's if left out"),
+    "kernel_size": described(INTS, "int or n, ≥ 1; as the weight's if left out"),
+    "stride": described(INTS, "int or n, ≥ 1", 1),
+    "dilation": described(INTS, "int or n, ≥ 1", 1),
+    "groups": described({**INT, "minimum": 1}, "divides both channel counts", 1),
+    "padding": described(INTS, "int or n, ≥ 0; not beside `auto_pad`, `pads`, `output_shape`", 0),
+    "auto_pad": described({"enum": list(AUTO_PADS)}, "`NOTSET`, `VALID`, `SAME_UPPER`, `SAME_LOWER`", "NOTSET"),
+    "pads": described(
+        {"type": "array", "items": {**INT, "minimum": 0}}, "2n, lows then highs, ≥ 0; at `auto_pad` NOTSET only"
+    ),
+}
+_TRANSPOSED: dict[str, Mapping[str, Any]] = {
+    **_CONV,
+    "output_padding": described(INTS, f"int or n, < {LARGER}", 0),
+    "output_shape": described(INTS, "int or n, ≥ 1; `pads` is ignored beside it"),
+}
+_REFUSED = {
+    "padding_mode": "ONNX pads with zeros only; other modes are its Pad operator",
+    "conv_mode": "ONNX always cross-correlates",
+    "compute_mode": "it is MegEngine's",
+}
+_REFUSED_CONV = {
+    **_REFUSED,
+    "output_padding": "only transposed convolutions have it",
+    "output_shape": "only transposed convolutions have it",
+}
+
+
+def _read_conv(values: Values, context: Context, rank: int) -> Conv3d:
+    refuse_unknown(values, _CONV, _REFUSED_CONV)
+    channels = read_channels(values, context, in_axis=1)
+    window = read_window(values, context, rank)
+    auto = _read_auto_pad(values)
+    pads = _read_pads(values, auto, rank)
+    if auto.startswith("SAME"):
+        pads = _split(_total_forward(window, _lengths(context, rank)), at_end=auto == "SAME_UPPER")
+    return make_conv(values, channels, window, pads)
+
+
+def _read_transposed(values: Values, context: Context, rank: int) -> ConvTranspose3d:
+    refuse_unknown(values, _TRANSPOSED, _REFUSED)
+    channels = read_channels(values, context, in_axis=0)
+    window = read_window(values, context, rank)
+    extra = read_output_padding(values, window, larger(window), LARGER)
+    auto = _read_auto_pad(values)
+    pads = _read_pads(values, auto, rank)
+    size = values.integers("output_shape", rank, minimum=1) if "output_shape" in values else None
+    lengths = _lengths(context, rank)
+    if size is None and auto.startswith("SAME") and lengths is not None:
+        size = tuple(length * s for length, s in zip(lengths, window.stride, strict=True))
+    if size is not None:
+        pads, extra = _fit(window, extra, lengths, size, at_end=auto == "SAME_UPPER")
+    return make_transposed(values, channels, window, pads, extra)
+
+
+def _read_auto_pad(values: Values) -> str:
+    auto = values.choice("auto_pad", AUTO_PADS, "NOTSET")
+    for key in ("pads", "auto_pad", "output_shape"):
+        if key in values and "padding" in values:
+            values.fail("padding", f"padding beside {key}", "one of them")
+    if auto != "NOTSET" and "pads" in values:
+        values.fail("pads", f"pads beside auto_pad {auto}", "pads at auto_pad NOTSET only")
+    return auto
+
+
+def _read_pads(values: Values, auto: str, rank: int) -> Pads:
+    if auto != "NOTSET":
+        return (0,) * rank, (0,) * rank
+    if "pads" not in values:
+        both = read_sizes(values, "padding", rank)
+        return both, both
+    raw = values.get("pads")
+    if not isinstance(raw, list | tuple):
+        values.fail("pads", describe(raw), f"a list of {2 * rank}: lows, then highs")
+    ends = values.integers("pads", 2 * rank, minimum=0)
+    return ends[:rank], ends[rank:]
+
+
+def _lengths(context: Context, rank: int) -> Ints | None:
+    return None if context.shape is None else tuple(context.shape[3 - rank :])
+
+
+def _total_forward(window: Window, lengths: Ints | None) -> Ints:
+    """Return the padding of each axis, both ends together, that makes the output ``ceil(length / stride)`` long."""
+    if lengths is None:
+        return window.reach if all(s == 1 for s in window.stride) else (0,) * window.rank
+    return tuple(
+        max(0, (-(-length // s) - 1) * s + reach + 1 - length)
+        for length, s, reach in zip(lengths, window.stride, window.reach, strict=True)
+    )
+
+
+def _fit(window: Window, extra: Ints, lengths: Ints | None, size: Ints, *, at_end: bool) -> tuple[Pads, Ints]:
+    """Return padding and output padding that make the output of a transposed convolution `size` long."""
+    if lengths is None:
+        return _split((0,) * window.rank, at_end=at_end), extra
+    full = [
+        (length - 1) * s + reach + 1 + more
+        for length, s, reach, more in zip(lengths, window.stride, window.reach, extra, strict=True)
+    ]
+    pads = _split(tuple(max(0, have - want) for have, want in zip(full, size, strict=True)), at_end=at_end)
+    more = tuple(e + max(0, want - have) for e, have, want in zip(extra, full, size, strict=True))
+    return pads, more
+
+
+def _split(total: Ints, *, at_end: bool) -> Pads:
+    """Return low and high padding; an odd total puts the extra voxel at the end or the beginning."""
+    small, large = tuple(t // 2 for t in total), tuple(t - t // 2 for t in total)
+    return (small, large) if at_end else (large, small)
+
+
+def format_parameters(op: Op, written: Mapping[str, Any], rank: int) -> str:
+    """Return the parameters in ONNX' terms; ONNX has no classes and prints nothing itself."""
+    op = as_convolution(op)
+    parts = [
+        f"{op.in_channels}, {op.out_channels}",
+        f"kernel_size={last(op, 'kernel_size', rank)}",
+        f"stride={last(op, 'stride', rank)}",
+    ]
+    if op.dilation != (1, 1, 1):
+        parts.append(f"dilation={last(op, 'dilation', rank)}")
+    if written.get("auto_pad", "NOTSET") != "NOTSET":
+        parts.append(f"auto_pad={written['auto_pad']}")
+    elif any(op.pad_low) or any(op.pad_high):
+        parts.append(f"pads={[*last(op, 'pad_low', rank), *last(op, 'pad_high', rank)]}")
+    parts += [f"{key}={written[key]}" for key in ("output_padding", "output_shape") if key in written]
+    if op.groups != 1:
+        parts.append(f"groups={op.groups}")
+    if not op.bias:
+        parts.append("bias=False")
+    return ", ".join(parts)
+
+
+def _reader(name: str, rank: int, *, transposed: bool) -> OpReader:
+    read = _read_transposed if transposed else _read_conv
+    return OpReader(
+        name,
+        _TRANSPOSED if transposed else _CONV,
+        lambda values, context: read(values, context, rank),
+        plain_shapes(rank),
+        rank=rank,
+        tensors=WEIGHT_AND_BIAS,
+        in_axis=0 if transposed else 1,
+        refused=_REFUSED if transposed else _REFUSED_CONV,
+        unbatched=False,
+        text=lambda op, written: format_parameters(op, written, rank),
+    )
+
+
+DIALECT = Dialect(
+    "onnx",
+    {
+        "Conv3d": _reader("Conv3d", 3, transposed=False),
+        "Conv2d": _reader("Conv2d", 2, transposed=False),
+        "ConvTranspose3d": _reader("ConvTranspose3d", 3, transposed=True),
+        "ConvTranspose2d": _reader("ConvTranspose2d", 2, transposed=True),
+        **SIMPLE_READERS,
+    },
+    uniform_by_fan,
+)
