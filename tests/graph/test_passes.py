@@ -83,11 +83,33 @@ def test_split_filter():
     rng = np.random.default_rng(0)
     a, b, c = rng.standard_normal(5), rng.standard_normal(3), rng.standard_normal(7)
     taps = -np.einsum("d,h,w->dhw", a, b, c)
-    parts = split_filter(taps)
+    parts = split_filter(taps, 1e-14)
     assert parts is not None
     np.testing.assert_allclose(np.einsum("d,h,w->dhw", *parts), taps, rtol=1e-12)
-    assert split_filter(taps + 1e-4 * rng.standard_normal(taps.shape)) is None
-    assert split_filter(np.zeros((3, 3, 3))) is None
+    assert split_filter(taps + 1e-4 * rng.standard_normal(taps.shape), 1e-6) is None
+    assert split_filter(np.zeros((3, 3, 3)), 1e-6) is None
+
+
+def test_a_filter_is_split_where_that_changes_no_more_than_rounding_in_the_compute_type():
+    taps = np.einsum("d,h,w->dhw", *np.random.default_rng(4).standard_normal((3, 7))).astype("f4")
+    for dtype, stages in (("float32", 3), ("float64", 1)):
+        spec = load_spec_mapping(
+            {"volconv": 1, "dtype": dtype, "stages": [{"op": "Conv3d", "weight": taps[None, None]}]}
+        )
+        graph = optimise(build_graph(spec, Wire((20, 20, 20), 1, dtype), make_loader(spec)))
+        assert len(graph.nodes) == stages, dtype
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+@pytest.mark.parametrize("sigma", [0.9, 3.3, [2, 0.7, 5]])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_generated_gaussians_are_always_split(order, sigma, dtype):
+    weight = {"generator": "gaussian", "sigma": sigma, "order": order}
+    spec = load_spec_mapping(
+        {"volconv": 1, "dtype": dtype, "stages": [{"op": "Conv3d", "padding": "same", "weight": weight}]}
+    )
+    graph = optimise(build_graph(spec, Wire((9, 9, 9), 1, dtype), make_loader(spec)))
+    assert len(graph.nodes) == 3
 
 
 def test_small_filters_are_left_whole():
