@@ -25,6 +25,8 @@ HOMES = {
     "llvmlite": {"kernels"},
     "nibabel": {"formats"},
     "h5py": {"formats", "weights"},
+    "onnx": {"weights"},
+    "google": {"weights"},  # protobuf, whose errors onnx raises
     "ruamel": {"spec"},
     "click": {"cli"},
     "rich": {"cli"},

@@ -157,9 +157,6 @@ def test_a_real_network_under_another_name():
         with pytest.raises(WeightsError, match=r"prefix 'model\.' would fit"):
             get_tensor(store, "0.weight")
     for other, match in (
-        ("brainchop_mindgrab/model.pth", "PyTorch zip"),
-        ("hippodeep_head_unet/params_head_00075_00000.pt", "PyTorch"),
-        ("onnx/brainchop_tissue_fast.onnx", "ONNX"),
         ("brainchop_tissue_fast/model.json", "JSON"),
         ("brainchop_tissue_fast/model.bin", "unknown format"),
     ):

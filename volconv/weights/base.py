@@ -27,7 +27,7 @@ NUMPY_DTYPES = (
     *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)),
     *(f"float{bits}" for bits in (16, 32, 64)),
 )
-ML_DTYPES = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
+ML_DTYPES = ("bfloat16", *(f"float8_{kind}" for kind in ("e4m3fn", "e5m2", "e4m3fnuz", "e5m2fnuz", "e8m0fnu")))
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,21 @@ from collections.abc import Iterator
 from ..errors import WeightsError
 from .base import Reader, WeightsFormat
 from .foreign import describe_foreign
+from .lucid import LUCID
+from .lucid_sharded import LUCID_SHARDED
 from .npy import NPY
 from .npz import NPZ
+from .onnx_file import ONNX
+from .pickled import LUCID2, PICKLED
 from .safetensors_file import SAFETENSORS
+from .torch_legacy import TORCH_LEGACY
+from .torch_zip import TORCH_ZIP
 from .weight_file import WeightFile
 
 
 def formats() -> Iterator[WeightsFormat]:
     """Yield all formats, in the order in which a file is held against them."""
-    yield from (SAFETENSORS, NPY, NPZ)
+    yield from (SAFETENSORS, NPY, NPZ, TORCH_ZIP, TORCH_LEGACY, LUCID, LUCID2, PICKLED, LUCID_SHARDED, ONNX)
     from .hdf5 import HDF5  # h5py takes a tenth of a second that files of other formats need not pay
 
     yield HDF5

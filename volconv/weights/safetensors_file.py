@@ -10,6 +10,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from .weight_file import WeightFile
 MAX_HEADER = 1 << 24
 """Bytes of header at most: room for over 100,000 tensors; the format's own bound is 100 million."""
 
+_SCALAR_KEYS = "__lucid_scalar_keys__"
 _DTYPES = {
     "F64": ("float64", 64),
     "F32": ("float32", 32),
@@ -39,7 +41,7 @@ _DTYPES = {
     "U8": ("uint8", 8),
     "BOOL": ("bool", 8),
     "C64": ("complex64", 64),
-    "F8_E8M0": ("F8_E8M0", 8),
+    "F8_E8M0": ("float8_e8m0fnu", 8),
     "F6_E2M3": ("F6_E2M3", 6),
     "F6_E3M2": ("F6_E3M2", 6),
     "F4": ("F4", 4),
@@ -66,6 +68,7 @@ class SafetensorsReader:
         header = self._parse_header(file.read_at(8, length))
         spans = [(*self._add(name, entry), name) for name, entry in header.items() if name != "__metadata__"]
         self._check_spans(sorted(spans))
+        self._restore_scalars(header.get("__metadata__", {}).get(_SCALAR_KEYS, ""))
 
     def _fail(self, key: str | None, found: str, expected: str) -> NoReturn:
         raise WeightsError(f"safetensors header: found {found}, expected {expected}", file=self._file.name, where=key)
@@ -114,6 +117,13 @@ class SafetensorsReader:
         self.tensors[name] = TensorInfo(tuple(shape), dtype, end - begin)
         self._offsets[name] = self._start + begin
         return begin, end
+
+    def _restore_scalars(self, names: str) -> None:
+        """Give the tensors that Lucid stored as (1,), and named in the metadata, their shape () again."""
+        for name in filter(None, names.split(",")):
+            info = self.tensors.get(name)
+            if info is not None and info.shape == (1,):
+                self.tensors[name] = replace(info, shape=())
 
     def _check_spans(self, spans: list[tuple[int, int, str]]) -> None:
         position = 0

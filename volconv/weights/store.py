@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..errors import WeightsError, show
 from ..values import nearest
 from .base import TensorInfo
+from .lucid_sharded import INDEX, is_sharded
 from .missing import MissingTensorError, explain_missing, explain_prefix
 from .registry import open_reader
 from .weight_file import WeightFile
@@ -33,7 +34,7 @@ class WeightsStore(Mapping[str, NDArray[Any]]):
     path : Path
         As given.
     format : str
-        ``safetensors``, ``npz``, ``npy`` or ``HDF5``.
+        As in the registry: ``safetensors``, ``PyTorch``, ``MegEngine``, ...
     prefix, layout : str
         As given.
     """
@@ -82,8 +83,13 @@ class WeightsStore(Mapping[str, NDArray[Any]]):
         return [(name, info.shape, info.dtype) for name, info in self._infos.items()]
 
     def digest(self) -> str:
-        """Return the SHA-256 of the whole file as lower-case hex."""
+        """Return the SHA-256 of the whole file, other files it speaks of included, as lower-case hex."""
         return self._file.digest()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file that belongs to it."""
+        return self._file.paths
 
     def close(self) -> None:
         """Close the file; harmless when closed."""
@@ -107,7 +113,8 @@ def open_weights(
     Parameters
     ----------
     path : Path
-        A safetensors, npz, npy (one tensor, whose name is the empty string) or HDF5 file (dots for slashes).
+        A file of PyTorch, MegEngine or Lucid, safetensors, npz, npy (one tensor, whose name is the empty string),
+        HDF5 (dots for slashes) or ONNX; or a folder of Lucid's shards.
     prefix : str
         What to leave off the names, ``model.`` for instance; names without it are not seen.
     layout : str
@@ -132,7 +139,8 @@ def open_weights(
             f"found layout {show(repr(layout))}, expected one of {', '.join(LAYOUTS)}{nearest(layout, LAYOUTS)}",
             file=str(path),
         )
-    file = WeightFile(Path(path), named_in_spec)
+    path = Path(path)
+    file = WeightFile(path / INDEX if is_sharded(path) else path, named_in_spec)
     try:
         return WeightsStore(file, prefix, layout)
     except BaseException:

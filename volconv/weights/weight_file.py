@@ -33,6 +33,8 @@ class WeightFile:
         As the user named it.
     named_in_spec : bool
         Whether a spec names the file: then a missing one is a `WeightsError`, else a `MissingFileError`.
+    descriptor : int, optional
+        Of the file, where it has been opened already; it is closed with it.
 
     Attributes
     ----------
@@ -44,15 +46,17 @@ class WeightFile:
         The first 4096 bytes at most.
     """
 
-    def __init__(self, path: Path, named_in_spec: bool = False) -> None:
+    def __init__(self, path: Path, named_in_spec: bool = False, descriptor: int | None = None) -> None:
         self.path = path
         self.name = str(path)
         self._named_in_spec = named_in_spec
         self._digest: str | None = None
         self._fd = -1
+        self._parts: list[WeightFile] = []
         try:
             # Without O_NONBLOCK, opening a named pipe nobody writes to waits for ever.
-            self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC) if descriptor is None else descriptor
+            self._fd = opened
             status = os.fstat(self._fd)
         except (OSError, ValueError) as error:
             self._refuse(_reason(error), error)
@@ -93,8 +97,17 @@ class WeightFile:
         self.read_into(offset, memoryview(out))
         return bytes(out)
 
+    def add_part(self, part: WeightFile) -> None:
+        """Make `part`, another file that this one speaks of, belong to it: to its digest and its closing."""
+        self._parts.append(part)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """This file and its parts."""
+        return (self.path, *(path for part in self._parts for path in part.paths))
+
     def digest(self) -> str:
-        """Return the SHA-256 of the whole file as lower-case hex."""
+        """Return the SHA-256 of the whole file, and of the digests of its parts if any, as lower-case hex."""
         if self._digest is None:
             sha = hashlib.sha256()
             block = memoryview(bytearray(_BLOCK))
@@ -102,6 +115,8 @@ class WeightFile:
                 part = block[: min(_BLOCK, self.size - start)]
                 self.read_into(start, part)
                 sha.update(part)
+            for other in self._parts:
+                sha.update(f"\n{other.digest()}".encode("ascii"))
             self._digest = sha.hexdigest()
         return self._digest
 
@@ -111,7 +126,9 @@ class WeightFile:
         return self._fd >= 0
 
     def close(self) -> None:
-        """Close the file; harmless when closed."""
+        """Close the file and its parts; harmless when closed."""
+        for part in self._parts:
+            part.close()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
