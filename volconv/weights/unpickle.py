@@ -47,6 +47,7 @@ _REFUSED = {
     0x98: "READONLY_BUFFER",
 }
 _MODULE_SIGNS = (b"_parameters", b"_modules")
+"""What follows the class of a pickled module; the legacy format lists it as ``('module', class, source)`` instead."""
 
 
 def unpickle(pickle: PickleInput, load_persistent: Loader | None = None) -> Any:
@@ -152,10 +153,10 @@ class _Machine:
 
     def refuse_name(self, token: Token) -> NoReturn:
         name = show(str(token)[:120])
-        ahead = self.pickle.peek(1 << 12)
+        is_listed_class = bool(self.stack) and isinstance(self.stack[-1], str) and self.stack[-1] == "module"
         if token.module.startswith("megengine.traced_module"):
             message = f"found {name}: a MegEngine TracedModule, not weights; save its state_dict() with megengine.save"
-        elif any(sign in ahead for sign in _MODULE_SIGNS):
+        elif is_listed_class or any(sign in self.pickle.peek(1 << 14) for sign in _MODULE_SIGNS):
             message = f"found {name}: a whole pickled module, not weights; save its state_dict() instead"
         else:
             message = f"found the name {name}, expected only names that tensors need; save just the state_dict()"
