@@ -15,11 +15,12 @@ import click
 
 from volconv.api.presets import list_presets
 from volconv.cli.main import cli
+from volconv.dialects import dialect_names
 from volconv.ops.base import Op
 from volconv.ops.conv_reader import WEIGHT_AND_BIAS
 from volconv.ops.initial import Initial
 from volconv.ops.reader import Context, Dialect, OpReader
-from volconv.ops.registry import dialect_names, get_dialect
+from volconv.ops.registry import get_dialect
 from volconv.values import Values
 from volconv.weights.generators import GENERATORS
 

@@ -15,7 +15,7 @@ from ._version import __version__
 from .errors import VolconvError
 
 if TYPE_CHECKING:
-    from .api.layers import Conv2d, Conv3d, ConvTranspose3d
+    from .api.layers import Conv2d, Conv3d, ConvTranspose2d, ConvTranspose3d
     from .api.pipeline import load
     from .api.plan import plan
     from .api.run import run
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Conv2d",
     "Conv3d",
+    "ConvTranspose2d",
     "ConvTranspose3d",
     "VolconvError",
     "__version__",
@@ -36,6 +37,7 @@ __all__ = [
 _HOMES = {
     "Conv2d": ("api.layers", "Conv2d"),
     "Conv3d": ("api.layers", "Conv3d"),
+    "ConvTranspose2d": ("api.layers", "ConvTranspose2d"),
     "ConvTranspose3d": ("api.layers", "ConvTranspose3d"),
     "load": ("api.pipeline", "load"),
     "load_weights": ("weights.store", "open_weights"),

@@ -1,7 +1,8 @@
 import pytest
 
+from volconv.dialects import dialect_names
 from volconv.errors import SpecError
-from volconv.ops.registry import dialect_names, get_dialect
+from volconv.ops.registry import get_dialect
 
 
 def test_every_file_is_a_dialect():

@@ -101,9 +101,7 @@ def test_faults(top, place, message):
     ("top", "named"),
     [
         ("output: {space: input}\n", "output"),
-        *[(f"dialect: {d}\n", d) for d in ("megengine", "lucid", "onnx")],
         *[(f"dtype: {d}\n", d) for d in ("float16", "bfloat16")],
-        ("weights: {file: w, layout: megengine}\n", "megengine"),
         ("input: {orientation: RAS}\n", "orientation"),
         ("input: {spacing: [1, 1, 1]}\n", "spacing"),
         ("input: {order: 1}\n", "order"),

@@ -75,7 +75,7 @@ BAD = [
     "stages: [{op: ReLU}]\noutput: {space: input}",
     "stages: [{op: ReLU}]\nname: 3",
     "stages: [{op: ReLU}]\ndescription: [a]",
-    "stages: [{op: ReLU}]\ndialect: onnx",
+    "stages: [{op: ReLU}]\ndialect: keras",
     "stages: [{op: ReLU}]\ndtype: float16",
     "stages: [{op: ReLU}]\ninput: {channels: 0}",
     "stages: [{op: ReLU}]\ninput: {channels: true}",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..dialects import dialect_names
 from ..graph.build import build_graph, make_loader
 from ..ops.base import Wire
 from ..ops.registry import get_dialect
@@ -64,6 +66,16 @@ def check(spec: Any, *, weights: str | Path | None = None, settings: dict[str, A
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema of the spec's format, with the operators of the torch dialect."""
-    readers = get_dialect("torch").readers
-    return make_schema({name: reader.parameters for name, reader in readers.items()}, generator_schemas())
+    """Return the JSON Schema of the spec's format; an operator's parameter may be what any dialect makes of it."""
+    kinds: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
+    for name in dialect_names():
+        for op, reader in get_dialect(name).readers.items():
+            for key, found in reader.parameters.items():
+                options = kinds.setdefault(op, {}).setdefault(key, [])
+                options.extend([found] if found not in options else [])
+            kinds.setdefault(op, {})
+    ops = {
+        op: {key: found[0] if len(found) == 1 else {"anyOf": found} for key, found in keys.items()}
+        for op, keys in kinds.items()
+    }
+    return make_schema(ops, generator_schemas())

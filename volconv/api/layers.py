@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 
 from ..errors import ShapeError, UsageError, WeightsError
 from ..formats.in_memory import ArraySource
+from ..geometry import Triple
 from ..graph.model import INPUT, Graph, Node
-from ..graph.tensors import initial_tensor
+from ..graph.tensors import Wanted, check_shape, initial_tensor
 from ..ops.base import Op, Wire
 from ..ops.conv_transpose3d import ConvTranspose3d as ConvTransposeOp
 from ..ops.reader import Context
 from ..ops.registry import get_dialect
 from ..run.arrays import run_graph
 from ..settings import memory_budget, thread_count
-from ..values import Values, describe
+from ..values import Place, Values, describe
 from .arguments import as_plain
 from .output_size import resolve_output_padding
 
@@ -55,13 +56,13 @@ class _Layer:
             "out_channels": out_channels,
             "kernel_size": kernel_size,
             "stride": stride,
-            "padding": padding,
+            # The default is left out, for the onnx dialect has padding in other words too and refuses both.
+            **({} if isinstance(padding, int) and padding == 0 else {"padding": padding}),
             "bias": self._wants_bias,
             **parameters,
         }
-        values = Values({key: as_plain(value) for key, value in items.items()}, subject=self._op_name)
-        self._op = self._reader.read(values, Context(values.integer("in_channels", minimum=1)))
-        self._padding_text = padding if isinstance(padding, str) else None
+        self._values = Values({key: as_plain(value) for key, value in items.items()}, subject=self._op_name)
+        self._op = self._read(self._values.integer("in_channels", minimum=1))
         self._weight: NDArray[Any] | None = None
         self._bias: NDArray[Any] | None = None
         if init is not None:
@@ -100,46 +101,56 @@ class _Layer:
     def bias(self, value: Any) -> None:
         if self.bias_shape is None:
             raise WeightsError(f"{self._op_name}: found a bias, expected none (bias=False)")
-        array = np.asarray(value)
-        count = self.bias_shape[0]
-        if array.shape == (1, count, *[1] * self._rank):
-            array = array.reshape(count)
-        self._bias = self._fit(array, self.bias_shape, "bias")
+        self._bias = self._fit(value, self.bias_shape, "bias")
+
+    def _read(self, channels: int, shape: Triple | None = None) -> Op:
+        """Return the operator: for an input of `shape`, or what is known of it before there is one."""
+        try:
+            return self._reader.read(self._values, Context(channels, shape=shape))
+        except ShapeError as error:
+            raise ShapeError(f"{self._op_name}: {error.message}") from error
 
     def _fit(self, value: Any, shape: tuple[int, ...], name: str) -> NDArray[Any]:
         array = np.asarray(value)
         if array.dtype.kind not in "iufb":
             raise WeightsError(f"{self._op_name}: {name} of type {array.dtype}, expected numbers")
-        if array.shape != shape:
-            raise WeightsError(f"{self._op_name}: {name} of shape {array.shape}, expected {shape}")
-        return np.array(array, dtype=self.dtype)
+        check_shape(array.shape, Wanted(name, self._op, self._reader), f"{self._op_name}: {name}", Place())
+        return np.array(array, dtype=self.dtype).reshape(shape)
 
     def _initialise(self, init: str, seed: int) -> None:
         if init != "default":
             raise UsageError(f"{self._op_name}: found init {init!r}, expected 'default', the dialect's distribution")
-        for name, shape in self._reader.stored_shapes(self._op).items():
-            tensor = initial_tensor(self._dialect, self._op, shape, seed, name).astype(self.dtype)
+        for name in self._reader.stored_shapes(self._op):
+            tensor = initial_tensor(self._dialect, self._op, self._reader, name, seed, name).astype(self.dtype)
             setattr(self, f"_{name}", tensor)
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Return the layer's output for `x` (N, C, D, H, W) or (C, D, H, W), in the layer's dtype."""
-        return self._run(self._op, x)
+        """Return the layer's output for `x`, in the layer's dtype.
 
-    def _run(self, op: Op, x: NDArray[Any]) -> NDArray[Any]:
+        Parameters
+        ----------
+        x : (N, C, D, H, W) array
+            Two-dimensional layers: (N, C, H, W). Without N where the dialect has it.
+        """
         x = np.asarray(x)
         volume = self._to_volume(x)
-        if volume.shape[0] == 0:
-            return self._empty(op, x, volume)
-        tensors = self._tensors(op)
+        return self._from_volume(self._run(self._op_for(volume), volume), x.ndim)
+
+    def _op_for(self, volume: NDArray[Any]) -> Op:
+        d, h, w = volume.shape[2:]
+        return self._read(self._values.get("in_channels"), (d, h, w))
+
+    def _run(self, op: Op, volume: NDArray[Any]) -> NDArray[Any]:
         wire = Wire(volume.shape[2:], volume.shape[1], self.dtype)
-        node = Node(self._op_name, self._op_name, op, (INPUT,), self._out_wire(op, wire), tensors)
-        graph = Graph(wire, (node,), (node.name,))
-        if all(np.isfinite(tensor).all() for tensor in tensors.values()):
-            result = run_graph(graph, ArraySource(volume), memory_budget(None), thread_count(None))[node.name]
-        else:
-            result = self._run_plainly(graph, volume)
-        result = result[None] if result.ndim == 4 else result
-        return self._from_volume(result, x.ndim)
+        out = self._out_wire(op, wire)
+        if volume.shape[0] == 0:
+            return np.empty((0, out.channels, *out.shape), self.dtype)
+        tensors = self._tensors(op)
+        graph = Graph(wire, (Node(self._op_name, self._op_name, op, (INPUT,), out, tensors),), (self._op_name,))
+        if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+            return self._run_plainly(graph, volume)
+        result = run_graph(graph, ArraySource(volume), memory_budget(None), thread_count(None))[self._op_name]
+        return result[None] if result.ndim == 4 else result
 
     def _run_plainly(self, graph: Graph, volume: NDArray[Any]) -> NDArray[Any]:
         """Return the result for weights that are not finite: taps outside the volume are skipped, not multiplied."""
@@ -158,10 +169,6 @@ class _Layer:
         except ShapeError as error:
             raise ShapeError(f"{self._op_name}: {error.message}") from error
 
-    def _empty(self, op: Op, x: NDArray[Any], volume: NDArray[Any]) -> NDArray[Any]:
-        wire = self._out_wire(op, Wire(volume.shape[2:], volume.shape[1], self.dtype))
-        return self._from_volume(np.empty((0, wire.channels, *wire.shape), self.dtype), x.ndim)
-
     def _tensors(self, op: Op) -> dict[str, NDArray[Any]]:
         held = {"weight": self._weight, "bias": self._bias}
         tensors = {}
@@ -175,40 +182,74 @@ class _Layer:
 
     def _to_volume(self, x: NDArray[Any]) -> NDArray[Any]:
         """Return `x` as (N, C, D, H, W)."""
-        if x.ndim not in (self._rank + 1, self._rank + 2):
+        batched = self._rank + 2
+        if x.ndim != batched and not (x.ndim == batched - 1 and self._reader.unbatched):
+            unbatched = f"{batched - 1} (unbatched) or " if self._reader.unbatched else ""
             raise ShapeError(
-                f"{self._op_name}: found an input of {x.ndim} axes, expected {self._rank + 1} (unbatched) or "
-                f"{self._rank + 2} (batched)"
+                f"{self._op_name}: found an input of {x.ndim} axes, expected {unbatched}{batched} (batched)"
+                + ("" if self._reader.unbatched else f", as {self._dialect.name} has it")
             )
-        return x if x.ndim == self._rank + 2 else x[None]
+        x = x if x.ndim == batched else x[None]
+        return x if self._rank == 3 else x[:, :, None]
 
     def _from_volume(self, result: NDArray[Any], ndim: int) -> NDArray[Any]:
+        result = result if self._rank == 3 else result[:, :, 0]
         return result if ndim == self._rank + 2 else result[0]
 
     def __repr__(self) -> str:
-        return format_layer(self._op_name, self._op, self._rank, self._padding_text)
+        return f"{self._op_name}({self._reader.text(self._op, self._values.items)})"
+
+
+class _TransposedLayer(_Layer):
+    """What the transposed layers share."""
+
+    def __call__(self, x: NDArray[Any], output_size: Any = None) -> NDArray[Any]:
+        """Return the layer's output for `x`.
+
+        Parameters
+        ----------
+        output_size : sequence of int, optional
+            (D, H, W), or (H, W), among the sizes a stride allows; where the dialect has it.
+        """
+        if output_size is None:
+            return super().__call__(x)
+        if not self._reader.output_size:
+            raise UsageError(
+                f"{self._op_name}: found output_size, expected none: {self._dialect.name} does not have it"
+            )
+        x = np.asarray(x)
+        volume = self._to_volume(x)
+        op = self._read(self._values.get("in_channels"))
+        assert isinstance(op, ConvTransposeOp)
+        op = resolve_output_padding(op, x.shape, output_size, self._rank)
+        return self._from_volume(self._run(op, volume), x.ndim)
 
 
 class Conv3d(_Layer):
-    """``torch.nn.Conv3d`` on NumPy arrays.
+    """``torch.nn.Conv3d``, or another framework's, on NumPy arrays.
 
     Parameters
     ----------
     in_channels, out_channels : int
     kernel_size, stride : int or three ints
-    padding : int, three ints, ``"same"`` or ``"valid"``
+    padding : int or three ints
+        Also ``"same"`` or ``"valid"`` where the dialect has it.
     dilation : int or three ints
         Keyword only, as all that follow.
     groups : int
     bias : bool or (O,) array
-        True: one is wanted, and set later or by `init`.
+        True: one is wanted, and set later or by `init`. An array may also be (1, O, 1, 1, 1).
     padding_mode : ``zeros``, ``reflect``, ``replicate`` or ``circular``
     weight : (O, I/G, kd, kh, kw) array, optional
+        In the dialect's layout: megengine's is (G, O/G, I/G, kd, kh, kw) for more than one group.
     init : ``"default"``, optional
         Random initialisation from the dialect's distribution, by `seed`.
-    dialect : str
+    dialect : ``torch``, ``megengine``, ``lucid`` or ``onnx``
+        Whose parameters, defaults, rules and layouts hold, and whose `repr`.
     dtype : ``float32`` or ``float64``
         Of the layer: input, weight and bias are cast to it.
+    **parameters
+        What else the dialect knows: `conv_mode`, `auto_pad`, `pads` and so on.
 
     Raises
     ------
@@ -220,29 +261,23 @@ class Conv3d(_Layer):
 
 
 class Conv2d(_Layer):
-    """``torch.nn.Conv2d`` on NumPy arrays (N, C, H, W) or (C, H, W); weights (O, I/G, kh, kw)."""
+    """``torch.nn.Conv2d`` on NumPy arrays (N, C, H, W) or (C, H, W); weights (O, I/G, kh, kw). Else as `Conv3d`."""
 
     _op_name = "Conv2d"
     _rank = 2
 
-    def _to_volume(self, x: NDArray[Any]) -> NDArray[Any]:
-        return super()._to_volume(x)[:, :, None]
 
-    def _from_volume(self, result: NDArray[Any], ndim: int) -> NDArray[Any]:
-        return super()._from_volume(result[:, :, 0], ndim)
-
-
-class ConvTranspose3d(_Layer):
-    """``torch.nn.ConvTranspose3d`` on NumPy arrays; weights (I, O/G, kd, kh, kw), `output_padding` keyword only."""
+class ConvTranspose3d(_TransposedLayer):
+    """``torch.nn.ConvTranspose3d`` on NumPy arrays; weights (I, O/G, kd, kh, kw). Else as `Conv3d`."""
 
     _op_name = "ConvTranspose3d"
 
-    def __call__(self, x: NDArray[Any], output_size: Any = None) -> NDArray[Any]:
-        """Return the layer's output for `x`; `output_size` (D, H, W) chooses among the sizes a stride allows."""
-        if output_size is None:
-            return self._run(self._op, x)
-        assert isinstance(self._op, ConvTransposeOp)
-        return self._run(resolve_output_padding(self._op, np.shape(x), output_size), x)
+
+class ConvTranspose2d(_TransposedLayer):
+    """``torch.nn.ConvTranspose2d`` on NumPy arrays; weights (I, O/G, kh, kw). Else as `Conv3d`."""
+
+    _op_name = "ConvTranspose2d"
+    _rank = 2
 
 
 def _dtype_name(dtype: Any) -> str:
@@ -253,27 +288,3 @@ def _dtype_name(dtype: Any) -> str:
     if name not in _DTYPES:
         raise UsageError(f"found dtype {name}, expected one of {', '.join(_DTYPES)}")
     return name
-
-
-def format_layer(name: str, op: Any, rank: int, padding_text: str | None) -> str:
-    """Return what torch prints for the layer."""
-
-    def last(values: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(values[3 - rank :])
-
-    parts = [f"{op.in_channels}, {op.out_channels}", f"kernel_size={last(op.kernel_size)}", f"stride={last(op.stride)}"]
-    if padding_text is not None:
-        parts.append(f"padding={padding_text}")
-    elif any(op.pad_low):
-        parts.append(f"padding={last(op.pad_low)}")
-    if op.dilation != (1, 1, 1):
-        parts.append(f"dilation={last(op.dilation)}")
-    if any(getattr(op, "output_padding", (0,))):
-        parts.append(f"output_padding={last(op.output_padding)}")
-    if op.groups != 1:
-        parts.append(f"groups={op.groups}")
-    if not op.bias:
-        parts.append("bias=False")
-    if op.padding_mode != "zeros":
-        parts.append(f"padding_mode={op.padding_mode}")
-    return f"{name}({', '.join(parts)})"

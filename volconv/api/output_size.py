@@ -11,7 +11,9 @@ from ..ops.conv_transpose3d import ConvTranspose3d
 from ..values import describe
 
 
-def resolve_output_padding(op: ConvTranspose3d, input_shape: tuple[int, ...], output_size: Any) -> ConvTranspose3d:
+def resolve_output_padding(
+    op: ConvTranspose3d, input_shape: tuple[int, ...], output_size: Any, rank: int = 3
+) -> ConvTranspose3d:
     """Return `op` with the output padding that gives `output_size`, as ``torch.nn.ConvTranspose3d`` does.
 
     Parameters
@@ -20,20 +22,23 @@ def resolve_output_padding(op: ConvTranspose3d, input_shape: tuple[int, ...], ou
         (N, C, D, H, W) or (C, D, H, W).
     output_size : sequence of int
         D, H, W; leading entries for batch and channels are ignored.
+    rank : int
+        2 where there is no D in either.
 
     Raises
     ------
     UsageError
         If an axis cannot have that size, naming the least and the largest that it can.
     """
+    axes = ", ".join("DHW"[3 - rank :])
     try:
         sizes = tuple(index(size) for size in output_size)
     except TypeError:
-        raise UsageError(f"found output_size {describe(output_size)}, expected whole numbers D, H, W") from None
-    if len(sizes) not in (3, len(input_shape)):
-        raise UsageError(f"found output_size of {len(sizes)} numbers, expected 3 or {len(input_shape)}")
-    extra = []
-    for axis, (length, size) in enumerate(zip(input_shape[-3:], sizes[-3:], strict=True)):
+        raise UsageError(f"found output_size {describe(output_size)}, expected whole numbers {axes}") from None
+    if len(sizes) not in (rank, len(input_shape)):
+        raise UsageError(f"found output_size of {len(sizes)} numbers, expected {rank} or {len(input_shape)}")
+    extra = [0] * (3 - rank)
+    for axis, length, size in zip(range(3 - rank, 3), input_shape[-rank:], sizes[-rank:], strict=True):
         k, s, d = op.kernel_size[axis], op.stride[axis], op.dilation[axis]
         least = (length - 1) * s - op.pad_low[axis] - op.pad_high[axis] + d * (k - 1) + 1
         if not least <= size < least + s:

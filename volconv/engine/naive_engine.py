@@ -44,8 +44,10 @@ def _run(node: Node, x: Floats, skip_outside: bool) -> Floats:
             skip_outside=skip_outside,
         )  # fmt: skip
     if isinstance(op, ConvTranspose3d):
+        # The twin cuts both ends alike: what the far end keeps beyond that is output padding.
+        far = tuple(e + a - b for e, a, b in zip(op.output_padding, op.pad_low, op.pad_high, strict=True))
         return naive.conv_transpose3d(
-            x, tensors["weight"], tensors.get("bias"), op.stride, op.pad_low, op.output_padding, op.dilation, op.groups
+            x, tensors["weight"], tensors.get("bias"), op.stride, op.pad_low, far, op.dilation, op.groups
         )
     if isinstance(op, Activation):
         return naive.activation(x, op.kind, op.parameters, tensors.get("weight"))

@@ -14,7 +14,7 @@ from ..ops.registry import get_dialect
 from ..spec.model import GeneratorSource, InitSource, InlineSource, KeySource, Spec, Stage, TensorSource
 from ..values import Values, nearest
 from .model import INPUT, Graph, Node
-from .tensors import TensorLoader, check_shape
+from .tensors import TensorLoader, Wanted, check_shape
 
 NUMPY_DTYPES = {"float32": np.float32, "float64": np.float64}
 
@@ -95,7 +95,7 @@ def _read(
 ) -> tuple[Op, dict[str, Array]]:
     """Return a stage's operator and its weights in canonical layout."""
     if not reader.tensors:
-        return reader.read(values, Context(wire.channels)), {}
+        return reader.read(values, Context(wire.channels, shape=wire.shape)), {}
     source = _source(stage, "weight")
     weight = None if isinstance(source, InitSource) else loader.find(source, stage, reader, wire)
     if "bias" in reader.tensors:
@@ -104,18 +104,19 @@ def _read(
     if isinstance(source, GeneratorSource) and weight is not None:
         values = replace_values(values, kernel_size=list(weight.shape[2:]))
     depthwise = isinstance(source, GeneratorSource)
-    op = reader.read(values, Context(wire.channels, None if weight is None else weight.shape, depthwise))
-    shapes = reader.stored_shapes(op)
+    shape = None if weight is None else loader.reader_of(source, reader).plain_shape(weight.shape)
+    op = reader.read(values, Context(wire.channels, shape, depthwise, wire.shape))
     tensors = {}
-    for name, shape in shapes.items():
+    for name in reader.stored_shapes(op):
         origin = _source(stage, name, like=source)
         if isinstance(origin, InitSource):
-            stored = loader.initialise(origin, op, f"{stage.name}.{name}", shape)
+            stored = loader.initialise(origin, op, reader, name, stage)
         else:
             found = weight if name == "weight" and weight is not None else loader.find(origin, stage, reader, wire)
+            wanted = Wanted(name, op, loader.reader_of(origin, reader), isinstance(origin, KeySource))
             place = origin.place if origin.place.line else stage.place
-            check_shape(found.shape, shape, f"stage {stage.name!r} ({stage.op}): {_label(origin, name)}", place)
-            stored = found.read().reshape(shape)
+            check_shape(found.shape, wanted, f"stage {stage.name!r} ({stage.op}): {_label(origin, name)}", place)
+            stored = found.read()
         tensors[name] = _finite(reader.canonical(op, name, stored), wire.dtype, stage, name)
     return op, tensors
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import sqrt
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
+from ..dialects import DEFAULT
 from ..errors import SpecError, WeightsError
 from ..ops.activations import Activation
 from ..ops.base import Array, Op, Wire
 from ..ops.reader import Dialect, OpReader
+from ..ops.registry import find_layouts, get_dialect
 from ..spec.model import FileSource, GeneratorSource, InitSource, InlineSource, KeySource, Spec, Stage, TensorSource
 from ..spec.paths import resolve_inside
 from ..values import Place, Values
@@ -72,9 +74,18 @@ class TensorLoader:
             return _in_memory(self._generate(source, stage, reader, wire))
         raise TypeError(f"no tensor from {type(source).__name__}")
 
-    def initialise(self, source: InitSource, op: Op, name: str, shape: tuple[int, ...]) -> Array:
-        """Return random numbers from the dialect's distribution; `name` (``STAGE.weight``) chooses the stream."""
-        return initial_tensor(self.dialect, op, shape, source.seed, name)
+    def reader_of(self, source: TensorSource, reader: OpReader) -> OpReader:
+        """Return the reader, of the dialect or another, in whose layout the tensor of `source` is."""
+        layout = self.dialect.name
+        if isinstance(source, GeneratorSource):
+            layout = DEFAULT
+        elif isinstance(source, KeySource) and self.spec.weights is not None and self.spec.weights.layout:
+            layout = self.spec.weights.layout
+        return reader if layout == self.dialect.name else get_dialect(layout).readers.get(reader.name, reader)
+
+    def initialise(self, source: InitSource, op: Op, reader: OpReader, name: str, stage: Stage) -> Array:
+        """Return random numbers from the dialect's distribution for tensor `name` of `stage`."""
+        return initial_tensor(self.dialect, op, reader, name, source.seed, f"{stage.name}.{name}")
 
     @property
     def files(self) -> list[Path]:
@@ -105,12 +116,7 @@ class TensorLoader:
 
     def _top_level(self, source: KeySource, stage: Stage) -> WeightsStore:
         named = self.spec.weights
-        prefix, layout = (named.prefix, named.layout) if named else ("", "torch")
-        if layout != "torch" and named:
-            raise SpecError(
-                f"found weights layout {layout!r}, expected torch, the one this version reads",
-                file=named.place.file or None, where=str(named.place) or None,
-            )  # fmt: skip
+        prefix = named.prefix if named else ""
         if self.weights is not None:
             return self._open(self.weights, prefix)
         if named is None:
@@ -147,14 +153,21 @@ class TensorLoader:
         return bank.reshape(channels * filters.shape[0], 1, *filters.shape[1:])
 
 
-def initial_tensor(dialect: Dialect, op: Op, shape: tuple[int, ...], seed: int, name: str) -> Array:
-    """Return random numbers for a tensor of `op` from the dialect's distribution; `name` chooses the stream.
+def initial_tensor(dialect: Dialect, op: Op, reader: OpReader, name: str, seed: int, stream: str) -> Array:
+    """Return random numbers for tensor `name` of `op`, in the dialect's layout and from its distribution.
 
     Slopes of a PReLU are 0.25 in every dialect, as He et al. (2015) start them.
+
+    Parameters
+    ----------
+    stream : str
+        Tensors of one seed and different streams are independent.
     """
+    shape = reader.stored_shapes(op)[name]
     if isinstance(op, Activation):
         return np.full(shape, 0.25)
-    return make_initial(Distribution("uniform", 1.0 / sqrt(max(1, dialect.fan(op)))), shape, seed, name)
+    initial = dialect.initial(op, name, reader.rank)
+    return make_initial(Distribution(initial.kind, initial.scale), shape, seed, stream)
 
 
 def only_key(store: WeightsStore) -> str:
@@ -166,12 +179,49 @@ def only_key(store: WeightsStore) -> str:
     return keys[0]
 
 
-def check_shape(found: tuple[int, ...], wanted: tuple[int, ...], what: str, place: Place) -> None:
-    """Raise `WeightsError` unless a tensor of shape `found` fits `wanted`; a vector may come as (1, O, 1, …)."""
-    vector = len(wanted) == 1
-    if found == wanted or (vector and len(found) > 3 and found == (1, wanted[0], *[1] * (len(found) - 2))):
+@dataclass(frozen=True)
+class Wanted:
+    """A tensor that an operator wants.
+
+    Attributes
+    ----------
+    reader : OpReader
+        In whose layout it is stored.
+    in_file : bool
+        Whether it comes from the top-level weights file, whose layout the spec may name.
+    """
+
+    name: str
+    op: Op
+    reader: OpReader
+    in_file: bool = False
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes it may have: a vector may also come as (1, O, 1, …), as MegEngine's biases do, or as (O,)."""
+        shape = tuple(self.reader.stored_shapes(self.op)[self.name])
+        if len(self.op.tensor_shapes()[self.name]) > 1:
+            return (shape,)
+        count = prod(shape)
+        both = ((count,), (1, count, *[1] * self.reader.rank))
+        return both if shape == both[0] else both[::-1]
+
+
+def check_shape(found: tuple[int, ...], wanted: Wanted, what: str, place: Place) -> None:
+    """Raise `WeightsError` unless a tensor of shape `found` is what is `wanted`."""
+    if found in wanted.shapes:
         return
-    other = f" or {(1, wanted[0], 1, 1, 1)}" if vector else ""
+    expected = " or ".join(map(str, wanted.shapes))
     raise WeightsError(
-        f"{what}: found shape {found}, expected {wanted}{other}", file=place.file or None, where=str(place) or None
+        f"{what}: found shape {found}, expected {expected}{_layout_hint(found, wanted)}",
+        file=place.file or None,
+        where=str(place) or None,
     )
+
+
+def _layout_hint(found: tuple[int, ...], wanted: Wanted) -> str:
+    layouts = find_layouts(wanted.reader.name, wanted.op, found) if wanted.name == "weight" else ()
+    if not layouts:
+        return ""
+    said = f"weights: {{file: …, layout: {layouts[0]}}}, or " if wanted.in_file else ""
+    return f"; it has the layout of {layouts[0]}: {said}.reshape{wanted.shapes[0]}"

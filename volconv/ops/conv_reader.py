@@ -58,9 +58,11 @@ def refuse_unknown(values: Values, known: Iterable[str], refused: Mapping[str, s
     values.refuse_unknown((*known, "bias"))
 
 
-def read_channels(values: Values, context: Context, in_axis: int) -> Channels:
+def read_channels(values: Values, context: Context, rank: int, in_axis: int) -> Channels:
     """Return the channels; what is left out follows from the input and the weight."""
     shape = context.weight_shape
+    if shape is not None:
+        _check_axes(values, shape, rank)
     inside = values.integer("in_channels", context.in_channels, minimum=1)
     if inside != context.in_channels:
         values.fail("in_channels", str(inside), f"{context.in_channels}, the channels of the stage's input")
@@ -68,7 +70,7 @@ def read_channels(values: Values, context: Context, in_axis: int) -> Channels:
     if inside % groups:
         values.fail("groups", f"{groups} groups for in_channels {inside}", "in_channels divisible by groups")
     default = None
-    if shape is not None and len(shape) > 1:
+    if shape is not None:
         default = shape[0] if in_axis == 1 else shape[1] * groups
     outside = values.integer("out_channels", default, minimum=1)
     if outside is None:
@@ -100,9 +102,17 @@ def _read_kernel(values: Values, context: Context, rank: int) -> Ints:
     shape = context.weight_shape
     if shape is None:
         values.fail("kernel_size", "nothing", "kernel_size, for the weight is not known beforehand")
-    if len(shape) != rank + 2:
-        values.fail("weight", f"a weight of shape {shape}", f"{rank + 2} axes (out, in, kernel)")
     return tuple(shape[2:])
+
+
+def _check_axes(values: Values, shape: Ints, rank: int) -> None:
+    """Raise for a weight of other axes: the rank is the stage's, never guessed from the array."""
+    if len(shape) == rank + 2:
+        return
+    expected = f"{rank + 2} axes, two of channels and {rank} of the kernel"
+    if len(shape) == rank + 3:
+        expected += f"; {rank + 3}, groups first, are MegEngine's: weights: {{file: …, layout: megengine}}"
+    values.fail("weight", f"a weight of shape {shape}", expected)
 
 
 def read_sizes(values: Values, key: str, rank: int, *, broadcast_one: bool = False) -> Ints:

@@ -118,10 +118,6 @@ class Dialect:
     readers: Mapping[str, OpReader]
     initial: Callable[[Op, str, int], Initial]
 
-    def fan(self, op: Op) -> int:
-        """Return the fan of a uniform initialisation within 1/sqrt(fan)."""
-        return round(self.initial(op, "weight", 3).scale ** -2)
-
 
 INT = {"type": "integer"}
 INTS = {"oneOf": [INT, {"type": "array", "items": INT}]}

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
-from pkgutil import iter_modules
 
+from ..dialects import dialect_names
 from ..errors import SpecError, show
 from ..values import nearest
-from . import dialects
-from .reader import Dialect
-
-
-def dialect_names() -> tuple[str, ...]:
-    """Return the names of all dialects, torch, the default, first."""
-    names = sorted(module.name for module in iter_modules(dialects.__path__))
-    return ("torch", *(name for name in names if name != "torch"))
+from .base import Op
+from .reader import Dialect, Shape
 
 
 def get_dialect(name: str) -> Dialect:
@@ -29,5 +23,11 @@ def get_dialect(name: str) -> Dialect:
     if name not in names:
         hint = nearest(name, names)
         raise SpecError(f"found dialect {show(repr(name))}, expected one of {', '.join(names)}{hint}")
-    dialect: Dialect = import_module(f"{dialects.__name__}.{name}").DIALECT
+    dialect: Dialect = import_module(f"{__package__}.dialects.{name}").DIALECT
     return dialect
+
+
+def find_layouts(op_name: str, op: Op, shape: Shape) -> tuple[str, ...]:
+    """Return the dialects in whose layout the weight of `op` has `shape`."""
+    readers = ((name, get_dialect(name).readers.get(op_name)) for name in dialect_names())
+    return tuple(name for name, reader in readers if reader and reader.stored_shapes(op).get("weight") == shape)

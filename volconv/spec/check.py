@@ -20,14 +20,12 @@ SPEC_KEYS = (
 INPUT_KEYS = ("channels", "axes")
 WEIGHTS_KEYS = ("file", "prefix", "layout")
 AXES = ("kji", "ijk")
-SUPPORTED_DIALECTS = ("torch",)
 SUPPORTED_DTYPES = ("float32", "float64")
 MAX_CHANNELS = 1_000_000
 
 # The rest of format version 1, which this version of the package does not carry out.
 LATER_SPEC_KEYS = ("output",)
 LATER_INPUT_KEYS = ("orientation", "spacing", "order", "mask", "intensity", "pad_multiple")
-LATER_DIALECTS = tuple(d for d in DIALECTS if d not in SUPPORTED_DIALECTS)
 LATER_DTYPES = tuple(d for d in DTYPES if d not in SUPPORTED_DTYPES)
 
 
@@ -50,7 +48,7 @@ def build_spec(node: Node, text: str, source: str, folder: Path | None, settings
         stages=stages,
         outputs=_read_outputs(keys.get("outputs"), stages),
         description=keys["description"].text() if "description" in keys else "",
-        dialect=keys["dialect"].choice(SUPPORTED_DIALECTS, LATER_DIALECTS) if "dialect" in keys else "torch",
+        dialect=keys["dialect"].choice(DIALECTS) if "dialect" in keys else "torch",
         dtype=keys["dtype"].choice(SUPPORTED_DTYPES, LATER_DTYPES) if "dtype" in keys else "float32",
         parameters=parameters,
         settings=values,
@@ -120,7 +118,7 @@ def _read_weights(section: Item | None) -> WeightsFile | None:
     return WeightsFile(
         file=check_path(keys["file"].text("a path"), keys["file"].place),
         prefix=keys["prefix"].text("the beginning of keys") if "prefix" in keys else "",
-        layout=keys["layout"].choice(SUPPORTED_DIALECTS, LATER_DIALECTS) if "layout" in keys else "torch",
+        layout=keys["layout"].choice(DIALECTS) if "layout" in keys else "",
         place=keys["file"].place,
     )
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..dialects import dialect_names
 from ..values import Length, Place
 
 NOWHERE = Place()
 FORMAT_VERSION = 1
 DTYPES = ("float32", "float64", "float16", "bfloat16")
-DIALECTS = ("torch", "megengine", "lucid", "onnx")
+DIALECTS = dialect_names()
 
 
 @dataclass(frozen=True)
@@ -123,11 +124,14 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """The top-level ``weights:``: a file relative to the spec's folder, a key prefix, and a layout."""
+    """The top-level ``weights:``: a file relative to the spec's folder and a key prefix.
+
+    `layout` is the dialect whose axes the tensors have; empty where unsaid: the spec's own.
+    """
 
     file: str
     prefix: str = ""
-    layout: str = "torch"
+    layout: str = ""
     place: Place = NOWHERE
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .check import AXES, MAX_CHANNELS, SUPPORTED_DIALECTS, SUPPORTED_DTYPES
-from .model import FORMAT_VERSION
+from .check import AXES, MAX_CHANNELS, SUPPORTED_DTYPES
+from .model import DIALECTS, FORMAT_VERSION
 from .parameters import UNITS
 from .stages import NAME_PATTERN, TENSOR_KEYS, VOLUME
 from .tensors import INIT_KINDS
@@ -65,7 +65,7 @@ def _top_properties() -> Schema:
         "volconv": {"description": "version of the format", "type": "integer", "const": FORMAT_VERSION},
         "name": {"description": "name of the pipeline", "type": "string", "minLength": 1},
         "description": {"description": "what it is for", "type": "string"},
-        "dialect": _choice("whose parameter rules, defaults and weight layouts hold", SUPPORTED_DIALECTS),
+        "dialect": _choice("whose parameter rules, defaults and weight layouts hold", DIALECTS),
         "dtype": _choice("number type of the computation", SUPPORTED_DTYPES),
         "parameters": {
             "description": "values that --set may change, used in stages as $name",
@@ -100,7 +100,7 @@ def _weights() -> Schema:
     keys = {
         "file": path,
         "prefix": {"description": "put before every key", "type": "string", "default": ""},
-        "layout": _choice("whose axis order the file's tensors have", SUPPORTED_DIALECTS),
+        "layout": {"description": "whose layout the tensors have; the dialect's if left out", "enum": list(DIALECTS)},
     }
     return {"description": "weights file of all stages", "anyOf": [path, _object("the same", keys, ("file",))]}
 

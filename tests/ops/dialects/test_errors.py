@@ -2,9 +2,10 @@
 
 import pytest
 
+from volconv.dialects import dialect_names
 from volconv.errors import ShapeError, SpecError
 from volconv.ops.base import Wire
-from volconv.ops.registry import dialect_names, get_dialect
+from volconv.ops.registry import get_dialect
 
 DIALECTS = dialect_names()
 CONVOLUTIONS = ("Conv3d", "Conv2d", "ConvTranspose3d", "ConvTranspose2d")

@@ -75,14 +75,14 @@ _REFUSED_TRANSPOSED = {**_REFUSED, "padding_mode": "Lucid's transposed convoluti
 def _read_conv(values: Values, context: Context, rank: int) -> Conv3d:
     refuse_unknown(values, _CONV, _REFUSED_CONV)
     mode = values.choice("padding_mode", PADDING_MODES, "zeros")
-    channels = read_channels(values, context, in_axis=1)
+    channels = read_channels(values, context, rank, in_axis=1)
     window = read_window(values, context, rank)
     return make_conv(values, channels, window, read_padding(values, window, any_case=True), mode)
 
 
 def _read_transposed(values: Values, context: Context, rank: int) -> ConvTranspose3d:
     refuse_unknown(values, _TRANSPOSED, _REFUSED_TRANSPOSED)
-    channels = read_channels(values, context, in_axis=0)
+    channels = read_channels(values, context, rank, in_axis=0)
     window = read_window(values, context, rank)
     if channels.groups != 1:
         values.fail("groups", f"{channels.groups} groups", "1: Lucid's transposed convolutions have no other")

@@ -89,13 +89,13 @@ class _Kind:
 
     def _read_conv(self, values: Values, context: Context) -> Conv3d:
         mode = values.choice("padding_mode", _MODES, "zeros")
-        channels = read_channels(values, context, in_axis=1)
+        channels = read_channels(values, context, self.rank, in_axis=1)
         window = read_window(values, context, self.rank)
         both = read_sizes(values, "padding", self.rank)
         return make_conv(values, channels, window, (both, both), mode)
 
     def _read_transposed(self, values: Values, context: Context) -> ConvTranspose3d:
-        channels = read_channels(values, context, in_axis=0)
+        channels = read_channels(values, context, self.rank, in_axis=0)
         if self.rank == 3 and channels.groups != 1:
             values.fail(
                 "groups",

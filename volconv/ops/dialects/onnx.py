@@ -75,7 +75,7 @@ _REFUSED_CONV = {
 
 def _read_conv(values: Values, context: Context, rank: int) -> Conv3d:
     refuse_unknown(values, _CONV, _REFUSED_CONV)
-    channels = read_channels(values, context, in_axis=1)
+    channels = read_channels(values, context, rank, in_axis=1)
     window = read_window(values, context, rank)
     auto = _read_auto_pad(values)
     pads = _read_pads(values, auto, rank)
@@ -86,7 +86,7 @@ def _read_conv(values: Values, context: Context, rank: int) -> Conv3d:
 
 def _read_transposed(values: Values, context: Context, rank: int) -> ConvTranspose3d:
     refuse_unknown(values, _TRANSPOSED, _REFUSED)
-    channels = read_channels(values, context, in_axis=0)
+    channels = read_channels(values, context, rank, in_axis=0)
     window = read_window(values, context, rank)
     extra = read_output_padding(values, window, larger(window), LARGER)
     auto = _read_auto_pad(values)

@@ -69,7 +69,7 @@ _REFUSED_CONV = {**_REFUSED, "output_padding": "only transposed convolutions hav
 def _read_conv(values: Values, context: Context, rank: int) -> Conv3d:
     refuse_unknown(values, _CONV, _REFUSED_CONV)
     mode = values.choice("padding_mode", PADDING_MODES, "zeros")
-    channels = read_channels(values, context, in_axis=1)
+    channels = read_channels(values, context, rank, in_axis=1)
     window = read_window(values, context, rank, broadcast_one=True)
     pads = read_padding(values, window, broadcast_one=mode == "zeros")
     dilation = values.get("dilation", 1)
@@ -82,7 +82,7 @@ def _read_conv(values: Values, context: Context, rank: int) -> Conv3d:
 def _read_transposed(values: Values, context: Context, rank: int) -> ConvTranspose3d:
     refuse_unknown(values, _TRANSPOSED, _REFUSED)
     values.choice("padding_mode", ("zeros",), "zeros")
-    channels = read_channels(values, context, in_axis=0)
+    channels = read_channels(values, context, rank, in_axis=0)
     window = read_window(values, context, rank, broadcast_one=True)
     if isinstance(values.get("padding", 0), str):
         values.fail(
