@@ -20,6 +20,8 @@ class TestConvTranspose3d(OpContract):
         Case(ConvTranspose3d(1, 2, (2, 3, 1), (3, 1, 4), bias=True), (3, 3, 3), 1),
         Case(ConvTranspose3d(2, 1, (3, 2, 3), (2, 3, 1), dilation=(2, 1, 3), output_padding=(1, 2, 0)), (3, 4, 5), 2),
         Case(ConvTranspose3d(1, 1, (2, 2, 2), (5, 5, 5)), (2, 3, 2), 1),
+        Case(ConvTranspose3d(1, 2, (4, 3, 3), (2, 3, 2), (0, 2, 1), (3, 0, 2), (0, 1, 5)), (3, 4, 5), 1),
+        Case(ConvTranspose3d(2, 3, (1, 3, 3), (1, 2, 2), (0, 1, 1), (0, 1, 1), (0, 1, 1)), (3, 4, 5), 2),
     )
 
 
@@ -42,10 +44,11 @@ def test_uncovered_outputs_are_the_bias():
 def convolutions(draw):
     groups = draw(st.integers(1, 2))
     triple = st.tuples(*[st.integers(1, 4)] * 3)
-    stride, dilation, pads = draw(triple), draw(triple), draw(st.tuples(*[st.integers(0, 2)] * 3))
+    stride, dilation = draw(triple), draw(triple)
+    low, high = (draw(st.tuples(*[st.integers(0, 2)] * 3)) for _ in range(2))
     extra = tuple(draw(st.integers(0, max(s, d) - 1)) for s, d in zip(stride, dilation, strict=True))
     op = ConvTranspose3d(
-        groups * draw(st.integers(1, 3)), groups * draw(st.sampled_from([1, 2, 16])), draw(triple), stride, pads, pads,
+        groups * draw(st.integers(1, 3)), groups * draw(st.sampled_from([1, 2, 16])), draw(triple), stride, low, high,
         extra, dilation, groups, draw(st.booleans()),
     )  # fmt: skip
     return Case(op, draw(st.tuples(*[st.integers(1, 5)] * 3)), op.in_channels), draw(
