@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any, ClassVar
 
 from ..errors import ShapeError
 from ..geometry import Triple, VoxelMap
 from .base import AXIS_NAMES, Interval, Wire
-from .window import check_padding_limit, forward_length
+from .window import check_padding_limit, check_size, forward_length
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,9 @@ class Conv3d:
 
     The parameters are canonical: three ints an axis triple, padding as voxels at the low and the high end.
     Weights (O, I/G, kd, kh, kw) and (O,).
+
+    `padding_from` names the parameter that padding was worked out from for an input of known size, and its value:
+    for display alone.
     """
 
     in_channels: int
@@ -31,6 +34,7 @@ class Conv3d:
     groups: int = 1
     bias: bool = True
     padding_mode: str = "zeros"
+    padding_from: tuple[str, Any] | None = field(default=None, compare=False)
 
     kernel: ClassVar[str] = "conv"
 
@@ -39,12 +43,13 @@ class Conv3d:
         (wire,) = inputs
         if wire.channels != self.in_channels:
             raise ShapeError(f"input of {wire.channels} channels, expected in_channels = {self.in_channels}")
-        shape = tuple(self._length(axis, wire.shape[axis]) for axis in range(3))
+        d, h, w = (self._length(axis, wire.shape[axis]) for axis in range(3))
+        check_size((d, h, w), self.out_channels)
         offset = tuple(
             d * (k - 1) / 2 - p for d, k, p in zip(self.dilation, self.kernel_size, self.pad_low, strict=True)
         )
         step = VoxelMap(tuple(map(float, self.stride)), offset)  # type: ignore[arg-type]
-        return wire.derived(shape, self.out_channels, step)  # type: ignore[arg-type]
+        return wire.derived((d, h, w), self.out_channels, step)
 
     def _length(self, axis: int, length: int) -> int:
         low, high = self.pad_low[axis], self.pad_high[axis]
@@ -84,7 +89,9 @@ class Conv3d:
         out: dict[str, Any] = {"kernel_size": self.kernel_size}
         if self.stride != (1, 1, 1):
             out["stride"] = self.stride
-        if any(self.pad_low) or any(self.pad_high):
+        if self.padding_from is not None:
+            out[self.padding_from[0]] = self.padding_from[1]
+        elif any(self.pad_low) or any(self.pad_high):
             out["padding"] = self.pad_low if self.pad_low == self.pad_high else (self.pad_low, self.pad_high)
             if self.padding_mode != "zeros":
                 out["padding_mode"] = self.padding_mode

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any, ClassVar
 
 from ..errors import ShapeError
 from ..geometry import Triple, VoxelMap
 from .base import AXIS_NAMES, Interval, Wire
+from .window import check_size
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,9 @@ class ConvTranspose3d:
     """Input i under tap t adds to output ``i·stride - pad_low + t·dilation``; only whole hits count.
 
     Output length ``(L-1)·s - lo - hi + d·(k-1) + output_padding + 1``. Weights (I, O/G, kd, kh, kw) and (O,).
+
+    `padding_from` names the parameter that padding was worked out from for an input of known size, and its value:
+    for display alone.
     """
 
     in_channels: int
@@ -29,6 +33,7 @@ class ConvTranspose3d:
     dilation: Triple = (1, 1, 1)
     groups: int = 1
     bias: bool = True
+    padding_from: tuple[str, Any] | None = field(default=None, compare=False)
 
     kernel: ClassVar[str] = "conv_transpose"
     padding_mode: ClassVar[str] = "zeros"
@@ -38,13 +43,14 @@ class ConvTranspose3d:
         (wire,) = inputs
         if wire.channels != self.in_channels:
             raise ShapeError(f"input of {wire.channels} channels, expected in_channels = {self.in_channels}")
-        shape = tuple(self._length(axis, wire.shape[axis]) for axis in range(3))
+        d, h, w = (self._length(axis, wire.shape[axis]) for axis in range(3))
+        check_size((d, h, w), self.out_channels)
         offset = tuple(
             (p - d * (k - 1) / 2) / s
             for p, d, k, s in zip(self.pad_low, self.dilation, self.kernel_size, self.stride, strict=True)
         )
         step = VoxelMap(tuple(1.0 / s for s in self.stride), offset)  # type: ignore[arg-type]
-        return wire.derived(shape, self.out_channels, step)  # type: ignore[arg-type]
+        return wire.derived((d, h, w), self.out_channels, step)
 
     def _length(self, axis: int, length: int) -> int:
         lo, hi, extra = self.pad_low[axis], self.pad_high[axis], self.output_padding[axis]
@@ -81,9 +87,11 @@ class ConvTranspose3d:
     def describe(self) -> Mapping[str, Any]:
         """Return the parameters that differ from their defaults."""
         out: dict[str, Any] = {"kernel_size": self.kernel_size, "stride": self.stride}
-        if any(self.pad_low) or any(self.pad_high):
+        if self.padding_from is not None:
+            out[self.padding_from[0]] = self.padding_from[1]
+        elif any(self.pad_low) or any(self.pad_high):
             out["padding"] = self.pad_low if self.pad_low == self.pad_high else (self.pad_low, self.pad_high)
-        if any(self.output_padding):
+        if any(self.output_padding) and self.padding_from is None:
             out["output_padding"] = self.output_padding
         if self.dilation != (1, 1, 1):
             out["dilation"] = self.dilation

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from ..errors import ShapeError
+from ..geometry import Triple
 from .base import AXIS_NAMES
+
+LARGEST = 2**59
+"""Numbers in a volume of which every byte still has a 64-bit address, as float64."""
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
@@ -32,3 +38,10 @@ def check_padding_limit(axis: int, length: int, low: int, high: int, mode: str) 
         raise ShapeError(
             f"{mode} padding of {most} along {AXIS_NAMES[axis]} on a size of {length}, expected at most {limit}"
         )
+
+
+def check_size(shape: Triple, channels: int) -> None:
+    """Raise `ShapeError` for a volume that no plan could cut into tiles."""
+    if prod(shape) * channels > LARGEST:
+        size = " x ".join(map(str, shape))
+        raise ShapeError(f"output of {size} voxels and {channels} channels, expected at most 2^59 numbers")

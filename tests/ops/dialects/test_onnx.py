@@ -113,3 +113,14 @@ def test_a_layer_that_has_seen_no_input_pads_as_far_as_is_known(read, stride):
     op = read("onnx", "Conv3d", out_channels=4, kernel_size=4, stride=stride, auto_pad="SAME_UPPER")
     assert (op.pad_low, op.pad_high) == (((1, 1, 1), (2, 2, 2)) if stride == 1 else ((0, 0, 0), (0, 0, 0)))
     read("onnx", "ConvTranspose3d", out_channels=4, kernel_size=3, output_shape=9)
+
+
+def test_what_is_shown_is_what_was_written(read):
+    same = {"out_channels": 4, "kernel_size": 4, "stride": 2, "auto_pad": "SAME_LOWER"}
+    for name in ("Conv3d", "ConvTranspose3d"):
+        shown = read("onnx", name, (9, 9, 9), **same).describe()
+        assert shown["auto_pad"] == "SAME_LOWER"
+        assert "padding" not in shown
+    shown = read("onnx", "ConvTranspose3d", (4, 4, 4), out_channels=4, kernel_size=3, output_shape=9).describe()
+    assert shown["output_shape"] == (9, 9, 9)
+    assert not {"padding", "output_padding"} & set(shown)

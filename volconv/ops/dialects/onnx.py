@@ -14,6 +14,7 @@ Reference: https://onnx.ai/onnx/operators/onnx__Conv.html and onnx__ConvTranspos
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ...values import Values, describe
@@ -81,6 +82,7 @@ def _read_conv(values: Values, context: Context, rank: int) -> Conv3d:
     pads = _read_pads(values, auto, rank)
     if auto.startswith("SAME"):
         pads = _split(_total_forward(window, _lengths(context, rank)), at_end=auto == "SAME_UPPER")
+        return replace(make_conv(values, channels, window, pads), padding_from=("auto_pad", auto))
     return make_conv(values, channels, window, pads)
 
 
@@ -93,11 +95,14 @@ def _read_transposed(values: Values, context: Context, rank: int) -> ConvTranspo
     pads = _read_pads(values, auto, rank)
     size = values.integers("output_shape", rank, minimum=1) if "output_shape" in values else None
     lengths = _lengths(context, rank)
-    if size is None and auto.startswith("SAME") and lengths is not None:
-        size = tuple(length * s for length, s in zip(lengths, window.stride, strict=True))
+    shown: tuple[str, Any] | None = None if size is None else ("output_shape", size)
+    if size is None and auto.startswith("SAME"):
+        shown = ("auto_pad", auto)
+        if lengths is not None:
+            size = tuple(length * s for length, s in zip(lengths, window.stride, strict=True))
     if size is not None:
         pads, extra = _fit(window, extra, lengths, size, at_end=auto == "SAME_UPPER")
-    return make_transposed(values, channels, window, pads, extra)
+    return replace(make_transposed(values, channels, window, pads, extra), padding_from=shown)
 
 
 def _read_auto_pad(values: Values) -> str:
