@@ -32,7 +32,7 @@ class Meter:
 
     def __init__(self, file: WeightFile) -> None:
         self._file = file
-        self._left = 8 * file.size + (1 << 20)
+        self._left = 10 * file.size + (1 << 21)
 
     def spend(self, nbytes: int) -> None:
         """Count `nbytes` more.
@@ -44,7 +44,7 @@ class Meter:
         """
         self._left -= nbytes
         if self._left < 0:
-            message = "found a pickle that unfolds to many times its size, expected weights"
+            message = "pickle: found one that unfolds to many times its size, expected weights"
             raise WeightsError(message, file=self._file.name)
 
 

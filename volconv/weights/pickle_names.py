@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 from ..errors import WeightsError, show
@@ -52,13 +52,16 @@ def name_tensors(pickle: PickleInput, root: Any) -> dict[str, View]:
 
 def _children(pickle: PickleInput, name: str, node: Any) -> Iterator[tuple[str, Any]]:
     """Yield the parts of a container that may hold tensors."""
-    items = node.items() if isinstance(node, dict) else enumerate(node)
+    if isinstance(node, dict):
+        items: Iterable[tuple[Any, Any]] = node.items()
+    else:
+        items = enumerate(node) if isinstance(node, list | tuple) else ()
     for key, value in items:
         if isinstance(value, dict | list | tuple | Shell | View):
             child = f"{name}.{key}" if name else str(key)
             if len(child) > MAX_NAME:
                 pickle.fail(f"a name of {len(child)} letters", f"at most {MAX_NAME}")
-            pickle.meter.spend(150 + 4 * len(child))
+            pickle.meter.spend(160 + len(child) * (1 if child.isascii() else 4))
             yield child, value
 
 

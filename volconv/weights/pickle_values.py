@@ -33,9 +33,13 @@ class Token:
 class Ordered(dict[Any, Any]):
     """What an OrderedDict becomes."""
 
+    __slots__ = ()
+
 
 class Bag(list[Any]):
     """What a set becomes; its items are of no interest."""
+
+    __slots__ = ()
 
 
 @dataclass(eq=False, slots=True)

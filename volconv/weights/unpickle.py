@@ -197,7 +197,7 @@ class _Machine:
         if rule is None or not isinstance(args, tuple):
             found = f"a call of {show(str(token))}" if isinstance(token, Token) else "a call of what is no name"
             self.pickle.fail(found, "only what tensors need; nothing in the file was run")
-        self.push(rule(self.pickle, args), 250)
+        self.push(rule(self.pickle, args), 120)
 
     def build(self) -> None:
         state = self.pop()
@@ -219,7 +219,7 @@ class _Machine:
         key = self.pop()
         if self.load_persistent is None or not isinstance(key, tuple) or not key or not isinstance(key[0], str):
             self.pickle.fail("a reference out of the file", "none, or a storage")
-        self.push(self.load_persistent(self.pickle, key), 300)
+        self.push(self.load_persistent(self.pickle, key), 160)
 
     def make_dict(self) -> None:
         items = self.pop_mark()
