@@ -1,5 +1,6 @@
 """What the tests of weights share: files made by the formats' own libraries, and the check a bad file must pass."""
 
+import pickle
 import struct
 import tracemalloc
 import zipfile
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from tests.weights import pickle_cases
 from volconv.errors import VolconvError, WeightsError
 from volconv.values import Place, Values
 from volconv.weights.generators import make_filters
@@ -56,7 +58,38 @@ def write_hdf5_chunked(path, tensors):
             file.create_dataset(key.replace(".", "/"), data=value, **options)
 
 
+def write_torch(path, tensors):
+    types = {dtype: name for name, dtype in STORAGES.items()}
+    parts = {}
+    for key, value in tensors.items():
+        flat = {"key": key, "numel": value.size, "kind": types.get(value.dtype.name), "module": "torch"}
+        if flat["kind"] is None:  # types that came with version 2.3
+            flat |= {"kind": "UntypedStorage", "module": "torch.storage", "numel": value.nbytes}
+        strides = tuple(step // value.itemsize for step in value.strides)
+        dtype = value.dtype.name if flat["module"] == "torch.storage" else ""
+        parts[key] = pickle_cases.tensor(pickle_cases.storage(**flat), 0, value.shape, strides, dtype)
+    storages = {key: value.tobytes() for key, value in tensors.items()}
+    path.write_bytes(pickle_cases.torch_zip(pickle_cases.state_dict(**parts), storages))
+
+
+def write_onnx(path, tensors):
+    onnx = pytest.importorskip("onnx")
+    initialisers = [onnx.numpy_helper.from_array(value, key) for key, value in tensors.items()]
+    path.write_bytes(onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [], initialisers)).SerializeToString())
+
+
+STORAGES = {
+    f"{name}Storage": dtype
+    for name, dtype in (
+        *(("Float", "float32"), ("Double", "float64"), ("Half", "float16"), ("Char", "int8"), ("Byte", "uint8")),
+        *(("Short", "int16"), ("Int", "int32"), ("Long", "int64")),
+    )
+}
+
 WRITERS = {
+    **{f"pickle-{p}": lambda path, tensors, p=p: path.write_bytes(pickle.dumps(tensors, p)) for p in (2, 4, 5)},
+    "torch": write_torch,
+    "onnx": write_onnx,
     "npz": write_npz,
     "npz-compressed": write_npz_compressed,
     "safetensors": write_safetensors,

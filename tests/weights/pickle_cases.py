@@ -55,10 +55,12 @@ def storage(key="0", numel=4, kind="FloatStorage", location="cpu", module="torch
     return tup(text("storage"), name(module, kind), text(key), text(location), number(numel), *rest) + b"Q"
 
 
-def tensor(store=None, offset=0, size=(2, 2), stride=(2, 1)):
-    """Return the instructions of a tensor of PyTorch."""
+def tensor(store=None, offset=0, size=(2, 2), stride=(2, 1), dtype=""):
+    """Return the instructions of a tensor of PyTorch; of an untyped storage if `dtype` is given."""
     store = storage() if store is None else store
     parts = (store, number(offset), numbers(size), numbers(stride), b"\x89", ORDERED)
+    if dtype:
+        return call(name("torch._utils", "_rebuild_tensor_v3"), *parts, name("torch", dtype))
     return call(name("torch._utils", "_rebuild_tensor_v2"), *parts)
 
 

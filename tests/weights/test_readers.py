@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from tests.weights.conftest import write_torch
 from volconv.errors import WeightsError
 from volconv.weights.store import open_weights
 
@@ -89,6 +90,8 @@ BIG = 25_000_000  # float64: 200 MB
 
 
 def make_big(path, suffix):
+    import pickle
+
     import h5py
     from safetensors.numpy import save_file
 
@@ -98,6 +101,12 @@ def make_big(path, suffix):
             np.savez(path, **big)
         case "safetensors":
             save_file(big, path)
+        case "pt":
+            write_torch(path, big)
+        case "pkl":
+            path.write_bytes(pickle.dumps(big, 5))
+        case "p2":
+            path.write_bytes(pickle.dumps(big, 2))
         case "h5":
             with h5py.File(path, "w") as file:
                 for name, value in big.items():
@@ -117,7 +126,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", ["npz", "safetensors", "h5"])
+@pytest.mark.parametrize("suffix", ["npz", "safetensors", "h5", "pt", "pkl", "p2"])
 def test_one_small_tensor_of_a_large_file_takes_little_memory(tmp_path, suffix):
     import subprocess
 

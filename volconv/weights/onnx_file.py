@@ -83,7 +83,7 @@ class _Model:
         self.others: dict[str, WeightFile] = {}
         try:
             self.graph: Any = onnx.ModelProto.FromString(file.read_at(0, file.size)).graph
-        except DecodeError as error:
+        except (DecodeError, UnicodeDecodeError) as error:
             self.fail(None, "a damaged message", "a complete ONNX model", error)
 
     def fail(self, key: str | None, found: str, expected: str, error: Exception | None = None) -> NoReturn:
@@ -93,6 +93,8 @@ class _Model:
     def views(self) -> dict[str, View]:
         out: dict[str, View] = {}
         for tensor in self.graph.initializer:
+            if not isinstance(tensor.name, str):  # what protobuf makes of text that is no UTF-8
+                self.fail(None, "a name that is no UTF-8", "text")
             if tensor.name in out:
                 refuse_duplicate(self.file, tensor.name[:200])
             if tensor.data_type in _DTYPES:
@@ -123,7 +125,8 @@ class _Model:
 
     def open_external(self, tensor: Any, nbytes: int) -> FileBytes:
         entries = {entry.key: entry.value for entry in tensor.external_data}
-        if len(entries) != len(tensor.external_data) or "location" not in entries:
+        is_text = all(isinstance(text, str) for pair in entries.items() for text in pair)
+        if not is_text or len(entries) != len(tensor.external_data) or "location" not in entries:
             self.fail(tensor.name, "external data without a place", "location, offset and length")
         name = entries["location"]
         if name not in self.others:
