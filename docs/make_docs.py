@@ -7,7 +7,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +153,8 @@ def operators_page() -> str:
     lines = [NOTICE, "", "# Operators", "", *OPERATORS_INTRODUCTION]
     for name in convolutions:
         lines += [f"## {name}", "", *table(("", *(d.name for d in dialects)), convolution_rows(name, dialects)), ""]
+    for dialect in dialects:
+        lines += [f"## The {dialect.name} dialect", "", *dialect_notes(dialect.name), ""]
     lines += ["## Other operators", "", "They mean the same in every dialect.", ""]
     rows = []
     for name, reader in dialects[0].readers.items():
@@ -165,6 +169,12 @@ def operators_page() -> str:
         for name, entry in GENERATORS.items()
     ]
     return "\n".join(lines + table(("generator", "taps", "parameters (default)", "F"), generators)) + "\n"
+
+
+def dialect_notes(name: str) -> list[str]:
+    """Return what the file of a dialect says about it, after its first line."""
+    text = inspect.getdoc(import_module(f"volconv.ops.dialects.{name}")) or ""
+    return text.split("\n\n", 1)[1].replace("``", "`").splitlines()
 
 
 def convolution_rows(name: str, dialects: list[Dialect]) -> Iterator[tuple[str, ...]]:

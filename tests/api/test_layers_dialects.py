@@ -197,3 +197,33 @@ def test_torch_computes_and_refuses_the_same(drawn):
         ours.bias = theirs.bias.detach().numpy()
     np.testing.assert_allclose(ours(x), expected, rtol=1e-11, atol=1e-11)
     assert repr(ours) == repr(theirs)
+
+
+@settings(max_examples=40, deadline=None)
+@given(layers(), st.integers(-3, 3), st.integers(0, 3))
+def test_output_sizes_are_torchs(drawn, change, leading):
+    torch = pytest.importorskip("torch")
+    name, arguments, shape = drawn
+    if not name.startswith("ConvTranspose"):
+        return
+    arguments["output_padding"] = 0
+    rank = len(shape) - 2
+    x = RNG.standard_normal(shape[1:] if leading == 1 else shape)
+    theirs = getattr(torch.nn, name)(**arguments, dtype=torch.float64)
+    ours = CLASSES[name](**arguments, dtype="float64", weight=theirs.weight.detach().numpy())
+    if arguments["bias"]:
+        ours.bias = theirs.bias.detach().numpy()
+    numbers = {key: np.broadcast_to(arguments[key], rank) for key in ("kernel_size", "stride", "padding", "dilation")}
+    k, s, p, d = numbers.values()
+    base = (np.array(shape[2:]) - 1) * s - 2 * p + d * (k - 1) + 1
+    size = [7] * leading + [int(n) + change for n in base]
+    try:
+        with torch.no_grad():
+            expected = theirs(torch.from_numpy(x), output_size=size).numpy()
+    except (ValueError, RuntimeError):
+        with pytest.raises(volconv.VolconvError):
+            ours(x, output_size=size)
+        return
+    found = ours(x, output_size=size)
+    assert list(found.shape[-rank:]) == size[-rank:]
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)

@@ -1,8 +1,13 @@
 """The megengine dialect: parameters, defaults, rules and layouts of ``megengine.module.Conv3d`` and its relatives.
 
-Reference: MegEngine 1.13 (https://github.com/MegEngine/MegEngine), ``imperative/python/megengine/module/conv.py``. What
-MegEngine asserts at the first forward only is found here when the parameters are read.
+Reference: https://github.com/MegEngine/MegEngine at 47952c07 (2024), ``imperative/python/megengine/module/conv.py``.
+What MegEngine asserts at the first forward only is found here when the parameters are read.
 
+- Weights of more than one group are (G, O/G, I/G, …), transposed (G, I/G, O/G, …). One group is never an axis.
+- ``ConvTranspose3d`` of several groups is refused: MegEngine never hands ``groups`` on to its kernel there and fails.
+  The torch dialect computes it; ``layout: megengine`` reads such weights.
+- ``ConvTranspose3d`` takes (C, D, H, W), as its page says; the other classes take batches alone.
+- A transposed convolution whose size is below 1 before ``output_padding`` is refused, as MegEngine asserts.
 - Sizes are ints or lists of exactly n ints; MegEngine's constructor would also truncate 2.7 and split "333".
 - ``compute_mode: default`` promises nothing and ``float32`` sums in float32, so summing in float32 serves both.
 - An all-float16 MegEngine rounds before and after it adds the bias; here the sum is rounded once.

@@ -2,6 +2,11 @@
 
 Reference: https://docs.pytorch.org/docs/stable/nn.html#convolution-layers (2.13). What torch finds at the first
 forward only (a kernel of 0, a negative padding) is found here when the parameters are read.
+
+- ``stride``, ``padding`` and ``dilation`` may be lists of one, for all axes, where torch computes them so: not
+  ``padding`` in another mode than zeros, nor ``dilation`` there with ``same``: torch would pad the first axis alone.
+- ``output_size`` of a call may have two numbers more, for batch and channels; as in torch they are not looked at.
+- Layers of no input channels, of which torch makes an output of no channels, are refused.
 """
 
 from __future__ import annotations
