@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -218,3 +219,21 @@ def test_verify_needs_a_record_that_makes_sense(tmp_path: Path, scan: Path) -> N
             continue
         with pytest.raises(FormatError):
             inspect(tmp_path / f"{number}.h5", verify=True)
+
+
+def test_a_folder_of_weights(tmp_path: Path) -> None:
+    """Lucid's sharded form: an index and files beside it."""
+    content = pickle.dumps({"_lucid_format": 2, "obj": {"a": np.ones((2, 3), np.float32)}}, 4)
+    (tmp_path / "part.lucid").write_bytes(content)
+    (tmp_path / "index.json").write_text('{"_lucid_sharded": 1, "shards": [{"file": "part.lucid", "keys": ["a"]}]}')
+    found = inspect(tmp_path)
+    assert (found["kind"], found["format"]) == ("weights", "Lucid (sharded)")
+    assert found["bytes"] == sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert found["tensors"] == [{"name": "a", "shape": [2, 3], "dtype": "float32"}]
+
+
+def test_refused_weights_say_why(tmp_path: Path) -> None:
+    """A pickle that names a function is not run; the message says what it named."""
+    (tmp_path / "model.pt").write_bytes(b"\x80\x02cposix\nmkdir\n(X\x01\0\0\0atR.")
+    with pytest.raises(FormatError, match=r"posix\.mkdir.*Nothing in the file was run"):
+        inspect(tmp_path / "model.pt")

@@ -100,6 +100,7 @@ def test_sharded_folders(folder):
     for path in (folder, folder / "index.json"):
         with open_weights(path) as store:
             assert store.format == "Lucid (sharded)"
+            assert store.path == path
             assert {part.name for part in store.paths} == {path.name for path in folder.iterdir()}
             check(store)
             digest = store.digest()

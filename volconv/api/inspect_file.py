@@ -77,6 +77,10 @@ def _volume_name(text: str) -> VolumeName | None:
 
 def _tell_kind(path: Path, volume: VolumeName | None) -> str:
     """Return what the content of `path` is; the name decides only where the content does not."""
+    from ..weights.lucid_sharded import is_sharded
+
+    if is_sharded(path):
+        return "weights"
     file = InputFile(path)
     try:
         head = file.read(0, 600)
@@ -171,13 +175,15 @@ def _describe_weights(path: Path) -> dict[str, Any]:
         store = open_weights(path)
     except WeightsError as error:
         # The file may be anything: that it is no weights file either does not make it a bad one.
-        raise FormatError(f"is no volume, HDF5 file or spec; as weights: {error.message}", file=str(path)) from error
+        raise FormatError(
+            f"is no volume, HDF5 file or spec; as weights: {error.message}", file=str(path), where=error.where
+        ) from error
     with store:
         tensors = [{"name": name, "shape": list(shape), "dtype": dtype} for name, shape, dtype in store.describe()]
         return {
             "kind": "weights",
             "path": str(path),
-            "bytes": path.stat().st_size,
+            "bytes": sum(part.stat().st_size for part in store.paths),
             "format": store.format,
             "sha256": store.digest(),
             "tensors": tensors,

@@ -142,10 +142,12 @@ def open_weights(
     path = Path(path)
     file = WeightFile(path / INDEX if is_sharded(path) else path, named_in_spec)
     try:
-        return WeightsStore(file, prefix, layout)
+        store = WeightsStore(file, prefix, layout)
     except BaseException:
         file.close()
         raise
+    store.path = path  # of a folder of shards the folder, not its index
+    return store
 
 
 def get_tensor(
