@@ -240,3 +240,24 @@ def test_a_file_replaced_while_it_is_opened(path):
     with pytest.raises(WeightsError, match="replaced"):
         Hdf5Reader(opened)
     opened.close()
+
+
+def test_the_layouts_of_keras(tmp_path):
+    """Keras 2 repeats a layer's name and ends in ``:0``, Keras 3 numbers the variables."""
+    path = tmp_path / "model.weights.h5"
+    names = {
+        "model_weights/conv3d/conv3d/kernel:0": "model_weights.conv3d.conv3d.kernel:0",
+        "model_weights/conv3d/conv3d/bias:0": "model_weights.conv3d.conv3d.bias:0",
+        "layers/conv3d/vars/0": "layers.conv3d.vars.0",
+    }
+    with h5py.File(path, "w") as file:
+        for i, name in enumerate(names):
+            file[name] = np.full((3, 3, 3, 1, 2), i, "f4")
+        file["model_weights"].attrs["layer_names"] = ["conv3d"]
+        file["optimizer_weights/iteration:0"] = 7
+    with open_weights(path) as store:
+        assert set(store) == {*names.values(), "optimizer_weights.iteration:0"}
+        for i, name in enumerate(names.values()):
+            assert (store[name] == i).all()
+    with open_weights(path, prefix="model_weights.conv3d.") as store:
+        assert set(store) == {"conv3d.kernel:0", "conv3d.bias:0"}

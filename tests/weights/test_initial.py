@@ -1,4 +1,4 @@
-"""Initial tensors: bounds as torch's, bits as documented."""
+"""Initial tensors: bits as documented."""
 
 import math
 
@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 
 from volconv.errors import SpecError
-from volconv.weights.initial import Distribution, make_initial, torch_distribution
-
-
-def test_torch_bounds():
-    assert torch_distribution((8, 4, 3, 3, 3)) == Distribution("uniform", 1 / math.sqrt(4 * 27))
-    assert torch_distribution((8, 1, 3, 5)) == Distribution("uniform", 1 / math.sqrt(15))
-    assert torch_distribution((8, 0, 3, 3, 3)) == Distribution("zeros")
+from volconv.weights.initial import Distribution, make_initial
 
 
 def test_the_bits_are_those_documented():

@@ -110,3 +110,12 @@ def test_header_lengths(refused, safetensors_bytes, length):
 
 def test_control_characters_in_names_are_shown_as_escapes(refused, safetensors_bytes):
     refused(safetensors_bytes('{"\\u001b[31m\\n":{}}'), r"\\x1b\[31m\\n")
+
+
+def test_lucids_scalars_have_no_axes_again(tmp_path):
+    path = tmp_path / "lucid.safetensors"
+    tensors = {"a": np.ones(1, "f4"), "b": np.ones(1, "f4"), "c": np.ones(2, "f4")}
+    save_file(tensors, path, metadata={"__lucid_scalar_keys__": "a,c,gone"})
+    with open_weights(path) as store:
+        assert {key: store[key].shape for key in store} == {"a": (), "b": (1,), "c": (2,)}
+        assert store.info("a").shape == ()
