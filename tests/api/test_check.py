@@ -50,3 +50,24 @@ def test_the_schema_takes_what_the_check_takes():
     jsonschema.validate(good, document)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"volconv": 1, "stages": [{"op": "Conv3d", "strides": 2}]}, document)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "stage"),
+    [
+        ("onnx", {"op": "Conv3d", "pads": [0, 0, 0, 1, 1, 1], "auto_pad": "NOTSET"}),
+        ("onnx", {"op": "ConvTranspose3d", "output_shape": [9, 9, 9], "stride": 2}),
+        ("megengine", {"op": "Conv2d", "conv_mode": "cross_correlation", "compute_mode": "float32"}),
+        ("lucid", {"op": "Conv3d", "padding": "SAME"}),
+        ("torch", {"op": "ConvTranspose2d", "groups": 1, "output_padding": 0}),
+    ],
+)
+def test_the_schema_and_the_check_take_every_dialect(dialect, stage):
+    weight = {"init": "default", "seed": 0}
+    spec = {
+        "volconv": 1,
+        "dialect": dialect,
+        "stages": [{**stage, "out_channels": 2, "kernel_size": 3, "weight": weight}],
+    }
+    jsonschema.validate(spec, schema())
+    assert check(spec)["dialect"] == dialect

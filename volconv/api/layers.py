@@ -57,7 +57,7 @@ class _Layer:
             "kernel_size": kernel_size,
             "stride": stride,
             # The default is left out, for the onnx dialect has padding in other words too and refuses both.
-            **({} if isinstance(padding, int) and padding == 0 else {"padding": padding}),
+            **({} if type(padding) is int and padding == 0 else {"padding": padding}),
             "bias": self._wants_bias,
             **parameters,
         }

@@ -35,19 +35,6 @@ class Distribution:
     scale: float = 0.0
 
 
-def torch_distribution(weight_shape: Sequence[int]) -> Distribution:
-    """Return what PyTorch draws a convolution's weight, and its bias, from: uniform within 1/sqrt(fan).
-
-    Parameters
-    ----------
-    weight_shape : sequence of int
-        In torch's layout: (out, in/groups, *k), or (in, out/groups, *k) for a transposed convolution. The fan is
-        the product of all but the first: ``torch.nn.init.kaiming_uniform_`` with ``a=sqrt(5)``.
-    """
-    fan = math.prod(weight_shape[1:])
-    return Distribution("uniform", 1 / math.sqrt(fan)) if fan else Distribution("zeros")
-
-
 def make_initial(distribution: Distribution, shape: Sequence[int], seed: int, name: str = "") -> NDArray[np.float64]:
     """Return a float64 array of `shape` drawn from `distribution`.
 

@@ -5,6 +5,8 @@ it would divide by zero, compute with the wrong numbers or fail at the first for
 
 - Initialisation follows the source, uniform within 1/sqrt(fan); Lucid's page says sqrt(6/fan).
 - A kernel that does not fit is refused as the documented formula says; the source rounds a size below 1 up to 1.
+- Lucid 2.x padded ``same`` alike at both ends, so that even kernels shrank the size by one: give such a network's
+  padding as numbers, ``total // 2``.
 - Lucid sets no limit to ``output_padding``; torch's holds here.
 """
 
