@@ -21,6 +21,7 @@ from .simd import (
     lanes_of,
     next_job,
     pointer,
+    prefetch,
     rows_of,
     scale_columns,
     slope_columns,
@@ -62,11 +63,18 @@ def store_spaced(kind: Any, sums: Any, target: Any, step: Any, x_step: Any, colu
 def conv_row(kind: Any, row: Any, plan: Any, columns: Any, first: Any, stop: Any) -> None:
     """Compute voxels `first` to `stop` of a row for one output block; `row` holds the addresses of its arrays."""
     x, weights, table, out, shifts = row
+    hints = advance(shifts, plan[at.HINTS])
     for voxel in range(first, stop, rows_of(kind) * lanes_of(kind)):
         sums = zeros(kind)
         start = advance(x, voxel * plan[at.X_X])
+        if plan[at.OUT_X] == 1:
+            for c in range(columns):
+                for r in range(rows_of(kind)):
+                    prefetch(advance(out, voxel + c * plan[at.OUT_C] + r * lanes_of(kind)))
         for k in range(plan[at.PRODUCTS]):
             sums = fma_lanes(sums, advance(start, shifts[k]), plan[at.X_X], advance(weights, k * columns_of(kind)))
+            prefetch(advance(start, hints[2 * k]))
+            prefetch(advance(start, hints[2 * k + 1]))
         sums = finish_channels(kind, sums, table, plan)
         target = advance(out, voxel * plan[at.OUT_X])
         if plan[at.OUT_X] == 1:

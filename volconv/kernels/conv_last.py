@@ -24,12 +24,16 @@ from .simd import (
     make_places,
     next_job,
     pointer,
+    prefetch,
     rows_of,
     scale_columns,
     slope_columns,
     store_voxels,
     zeros,
 )
+
+_AHEAD = 12
+"""Products between asking for weights and using them: some hundred cycles, what the L2 cache takes and more."""
 
 
 @device
@@ -95,6 +99,8 @@ def _make_job(real: Any, code: int) -> Any:
                     sums = load_voxels(kind, out0, outputs, columns)
                 for k in range(start, end):
                     sums = fma_voxels(sums, advance(x0, shifts[k]), inputs, advance(weights0, k * width))
+                    for c in range(columns_of(kind)):
+                        prefetch(advance(weights0, (k + _AHEAD) * width + c * lanes_of(kind)))
                 if end == products:
                     sums = finish_vectors(kind, sums, table0, plan)
                 store_voxels(sums, out0, outputs, columns)

@@ -22,6 +22,7 @@ ACTIVATE = 27  # whether an activation is applied to what was stored
 RUNS, RUNS_START = 28, 29  # `conv_rows`: runs of shared loads, and where they lie in its tables
 ROW_BLOCKS, ROW_STARTS = 30, 31  # blocks of rows, and where the list of their first rows lies
 SPACING, ROW_STEP, GROUP_WEIGHTS = 32, 33, 34  # rows from one row of a block to the next; in elements; weights a group
+HINTS = 35  # `conv_first`: where the list of lines to fetch ahead lies
 LENGTH = 40
 
 NONE, CLIP, SLOPE = range(3)

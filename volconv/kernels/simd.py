@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .blocks import INT64, Block, Vectors, intrinsic, join_block, split_block
+from .blocks import INT32, INT64, Block, Vectors, intrinsic, join_block, split_block
 
 
 @intrinsic
@@ -31,6 +31,23 @@ def advance(_context: Any, start: Any, _count: Any) -> Any:
         return builder.gep(args[0], [args[1]])
 
     return start(start, types.int64), build
+
+
+@intrinsic
+def prefetch(_context: Any, place: Any) -> Any:
+    """Ask for the cache line at an address, which need not be readable."""
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        address = builder.bitcast(args[0], ir.IntType(8).as_pointer())
+        numbers = [INT32(0), INT32(3), INT32(1)]  # for reading; to be kept in all caches; data
+        kinds = [address.type, *[n.type for n in numbers]]
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), kinds), "llvm.prefetch.p0"
+        )
+        builder.call(function, [address, *numbers])
+        return _context.get_dummy_value()
+
+    return types.void(place), build
 
 
 @intrinsic
