@@ -87,7 +87,7 @@ STORAGES = {
 }
 
 WRITERS = {
-    **{f"pickle-{p}": lambda path, tensors, p=p: path.write_bytes(pickle.dumps(tensors, p)) for p in (2, 4, 5)},
+    **{f"pickle-{p}": lambda path, tensors, p=p: path.write_bytes(pickle.dumps(tensors, p)) for p in (3, 4, 5)},
     "torch": write_torch,
     "onnx": write_onnx,
     "npz": write_npz,

@@ -285,13 +285,6 @@ def _encode(pickle: PickleInput, args: tuple[Any, ...]) -> Any:
     return text.encode("latin-1")
 
 
-def _bytes(pickle: PickleInput, args: tuple[Any, ...]) -> bytes:
-    # Protocol 2 writes b"" as a call without arguments; there is no other use.
-    if args:
-        pickle.fail("a call of bytes", "one without arguments")
-    return b""
-
-
 def _set(pickle: PickleInput, args: tuple[Any, ...]) -> Bag:
     if len(args) > 1 or not all(isinstance(arg, list) for arg in args):
         pickle.fail("a set of other things", "a list")
@@ -319,7 +312,6 @@ RULES: dict[Token, Rule] = {
     **{Token(f"numpy.{core}.numeric", "_frombuffer"): _frombuffer for core in ("core", "_core")},
     Token("_codecs", "encode"): _encode,
     **{Token(module, "set"): _set for module in ("builtins", "__builtin__")},
-    **{Token(module, "bytes"): _bytes for module in ("builtins", "__builtin__")},
 }
 """What REDUCE may do."""
 

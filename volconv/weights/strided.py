@@ -86,7 +86,7 @@ def find_fault(view: View, file_bytes: int) -> tuple[str, str] | None:
         last = view.offset + _extent(shape, strides) - 1
         return f"a tensor that reaches element {_number(last)} of its storage", f"one within its {stored} elements"
     if count * item > _EXPANSION * file_bytes + (1 << 20):
-        return f"a tensor of {_number(count)} elements that repeats {stored}", "one not much larger than the file"
+        return f"a tensor of {_number(count)} elements in a file of {file_bytes} bytes", "one not much larger than it"
     return None
 
 
