@@ -219,6 +219,32 @@ def long_names(count):
     return inner + b"}(" + b"".join(text(f"{i:04}" + "n" * 900) + b"h\0" for i in range(60)) + b"u"
 
 
+def again(start, step, count):
+    """Return a list of `count` things made by `step` from what `start` remembers as the first."""
+    return b"](" + start + b"q\x000" + step * count + b"e"
+
+
+LONG = b"(" + b"K\x01" * 20_000
+KEYS = b"}(" + b"".join(text(f"{i}") + b"N" for i in range(20_000)) + b"u"
+WIDE_TEXT = b"X" + struct.pack("<I", 1 << 18) + b"a" * (1 << 18)
+REPEATED = {
+    "a long list as a size": again(LONG + b"l", call(name("torch", "Size"), b"h\0"), 3000),
+    "a long tuple as a size": again(LONG + b"t", call(name("torch", "Size"), b"h\0"), 3000),
+    "a long state": again(KEYS, name("collections", "OrderedDict") + b")Rh\0b", 3000),
+    "a long state of a tensor": again(KEYS, name("megengine.tensor", "Tensor") + b")\x81h\0b", 3000),
+    "a long text to encode": again(WIDE_TEXT, call(name("_codecs", "encode"), b"h\0", text("latin1")), 5000),
+    "a text to encode": again(text("a" * 60_000), call(name("_codecs", "encode"), b"h\0", text("latin1")), 3000),
+    "a long list in a list": again(LONG + b"l", b"h\0", 40_000),
+    "a long dictionary in a list": again(KEYS, b"h\0", 40_000),
+}
+
+
+@pytest.mark.parametrize("kind", REPEATED)
+@pytest.mark.usefixtures("quick")
+def test_the_same_again_and_again(refused, kind):
+    refused(whole(REPEATED[kind]), "pickle: found")
+
+
 LIMITS = {
     "laughing lists": laughs(200),
     "laughing dictionaries": laughing_dicts(60),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from ..errors import WeightsError
-from .byte_sources import ByteSource
+from .byte_sources import ByteSource, PartOf, Utf8Bytes
 from .weight_file import WeightFile
 
 MAX_TEXT = 1 << 16
@@ -66,6 +66,7 @@ class PickleInput:
         self.at = at
         self._window = b""
         self._window_start = at
+        self._texts: dict[int, Utf8Bytes] = {}
 
     def fail(self, found: str, expected: str) -> NoReturn:
         """Raise for what is wrong with the pickle."""
@@ -105,6 +106,12 @@ class PickleInput:
         out = Chunk(self.at, count, is_text)
         self.at += count
         return out
+
+    def text_bytes(self, text: Chunk) -> Utf8Bytes:
+        """Return the bytes that a long text stands for; it is gone through once, however often it is asked for."""
+        if text.start not in self._texts:
+            self._texts[text.start] = Utf8Bytes(PartOf(self.data, text.start, text.size), self.file)
+        return self._texts[text.start]
 
     def line(self) -> str:
         """Return the ASCII text up to the next line feed."""

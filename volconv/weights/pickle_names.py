@@ -12,7 +12,9 @@ from .pickle_values import Shell, as_view
 from .strided import View
 
 MAX_DEPTH = 64
-MAX_NODES = 200_000
+MAX_ITEMS = 2_000_000
+"""Looked at in all: what is shared counts each time it is met."""
+
 MAX_NAME = 1024
 
 
@@ -33,7 +35,7 @@ def name_tensors(pickle: PickleInput, root: Any) -> dict[str, View]:
     seen = 0
     while stack:
         name, node, depth = stack.pop()
-        seen += 1
+        seen += 1 + (len(node) if isinstance(node, dict | list | tuple) else 0)
         view = as_view(node)
         if isinstance(node, Shell) and view is None:
             pickle.fail(f"{node.kind} {show(name)!r} without its numbers", "a complete one")
@@ -42,8 +44,8 @@ def name_tensors(pickle: PickleInput, root: Any) -> dict[str, View]:
                 refuse_duplicate(pickle.file, name)
             out[name] = view
             continue
-        if depth >= MAX_DEPTH or seen > MAX_NODES:
-            pickle.fail("things inside each other without end", f"at most {MAX_DEPTH} levels and {MAX_NODES} things")
+        if depth >= MAX_DEPTH or seen > MAX_ITEMS:
+            pickle.fail("things inside each other without end", f"at most {MAX_DEPTH} levels and {MAX_ITEMS} things")
         stack += reversed([(child, value, depth + 1) for child, value in _children(pickle, name, node)])
     if not out:
         _refuse(pickle, "no tensors, expected a dictionary of names and tensors")

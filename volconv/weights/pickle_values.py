@@ -87,6 +87,7 @@ STORAGE_DTYPES[Token("torch.storage", "UntypedStorage")] = ""
 _TORCH_DTYPES = {
     Token("torch", name): name for name in ("uint16", "uint32", "uint64", *(n for n in ITEM_BYTES if "float8" in n))
 }
+_MOST_INTS = 64
 _NDARRAY = Token("numpy", "ndarray")
 _SCALARS = (
     *("bool", "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
@@ -95,8 +96,9 @@ _SCALARS = (
 
 
 def _ints(pickle: PickleInput, value: Any, what: str) -> tuple[int, ...]:
-    if not isinstance(value, tuple | list) or not all(type(n) is int for n in value):
-        pickle.fail(f"{what} of another kind", "whole numbers")
+    # The length comes first: a pickle may pass the same long list again and again.
+    if not isinstance(value, tuple | list) or len(value) > _MOST_INTS or not all(type(n) is int for n in value):
+        pickle.fail(f"{what} of another kind", "a few whole numbers")
     return tuple(value)
 
 
@@ -135,6 +137,7 @@ def source_of(pickle: PickleInput, raw: Any) -> ByteSource:
         return HeldBytes(raw)
     if isinstance(raw, Utf8Bytes):
         return raw
+    pickle.meter.spend(len(raw) if isinstance(raw, str) else 0)
     if not isinstance(raw, str) or any(ord(c) > 255 for c in raw):
         pickle.fail("an array of other things", "the bytes of its numbers")
     return HeldBytes(raw.encode("latin-1"))
@@ -165,7 +168,8 @@ def fill_array(pickle: PickleInput, shell: Shell, state: Any) -> None:
 
 def fill_tensor(pickle: PickleInput, shell: Shell, state: Any) -> None:
     """Take the state of a MegEngine tensor; version 1.1 has the numbers there, later ones quantisation alone."""
-    if not isinstance(state, dict) or not set(state) <= {"data", "device", "dtype", "qdict", "qparams"}:
+    known = {"data", "device", "dtype", "qdict", "qparams"}
+    if not isinstance(state, dict) or len(state) > len(known) or not set(state) <= known:
         pickle.fail("the state of an unknown tensor", "data, device, dtype and quantisation")
     if "data" in state:
         shell.view = as_view(state["data"])
@@ -278,10 +282,10 @@ def _encode(pickle: PickleInput, args: tuple[Any, ...]) -> Any:
         pickle.fail("text in another encoding", "latin1")
     text = args[0]
     if isinstance(text, Chunk) and text.is_text:
-        return Utf8Bytes(PartOf(pickle.data, text.start, text.size), pickle.file)
+        return pickle.text_bytes(text)
+    pickle.meter.spend(len(text) + 40 if isinstance(text, str) else 0)
     if not isinstance(text, str) or any(ord(c) > 255 for c in text):
         pickle.fail("other things than text to encode", "text")
-    pickle.meter.spend(len(text) + 40)
     return text.encode("latin-1")
 
 

@@ -203,7 +203,7 @@ class _Machine:
         state = self.pop()
         target = self.pop()
         match target:
-            case Ordered() if isinstance(state, dict) and set(state) <= {"_metadata"}:
+            case Ordered() if isinstance(state, dict) and len(state) <= 1 and set(state) <= {"_metadata"}:
                 pass
             case Dtype():
                 set_byte_order(self.pickle, target, state)
