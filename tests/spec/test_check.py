@@ -101,7 +101,6 @@ def test_faults(top, place, message):
     ("top", "named"),
     [
         ("output: {space: input}\n", "output"),
-        *[(f"dtype: {d}\n", d) for d in ("float16", "bfloat16")],
         ("input: {orientation: RAS}\n", "orientation"),
         ("input: {spacing: [1, 1, 1]}\n", "spacing"),
         ("input: {order: 1}\n", "order"),

@@ -76,7 +76,7 @@ BAD = [
     "stages: [{op: ReLU}]\nname: 3",
     "stages: [{op: ReLU}]\ndescription: [a]",
     "stages: [{op: ReLU}]\ndialect: keras",
-    "stages: [{op: ReLU}]\ndtype: float16",
+    "stages: [{op: ReLU}]\ndtype: float8",
     "stages: [{op: ReLU}]\ninput: {channels: 0}",
     "stages: [{op: ReLU}]\ninput: {channels: true}",
     "stages: [{op: ReLU}]\ninput: {spacing: 1}",

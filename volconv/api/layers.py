@@ -7,12 +7,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.integers import run_integer
 from ..errors import ShapeError, UsageError, WeightsError
 from ..formats.in_memory import ArraySource
 from ..geometry import Triple
 from ..graph.model import INPUT, Graph, Node
 from ..graph.tensors import Wanted, check_shape, initial_tensor
+from ..numeric import FLOATS, HALVES, INTEGERS, compute_dtype, numpy_dtype, round_to
 from ..ops.base import Op, Wire
+from ..ops.conv3d import Conv3d as ConvOp
 from ..ops.conv_transpose3d import ConvTranspose3d as ConvTransposeOp
 from ..ops.reader import Context
 from ..ops.registry import get_dialect
@@ -22,7 +25,7 @@ from ..values import Place, Values, describe
 from .arguments import as_plain
 from .output_size import resolve_output_padding
 
-_DTYPES = ("float32", "float64")
+_DTYPES = (*FLOATS, *INTEGERS)
 
 
 class _Layer:
@@ -63,6 +66,8 @@ class _Layer:
         }
         self._values = Values({key: as_plain(value) for key, value in items.items()}, subject=self._op_name)
         self._op = self._read(self._values.integer("in_channels", minimum=1))
+        if self.dtype in INTEGERS:
+            _check_integers(self._op, self.dtype, self._dialect.name)
         self._weight: NDArray[Any] | None = None
         self._bias: NDArray[Any] | None = None
         if init is not None:
@@ -112,16 +117,18 @@ class _Layer:
 
     def _fit(self, value: Any, shape: tuple[int, ...], name: str) -> NDArray[Any]:
         array = np.asarray(value)
-        if array.dtype.kind not in "iufb":
+        if array.dtype.kind not in "iufb" and array.dtype.name != "bfloat16":
             raise WeightsError(f"{self._op_name}: {name} of type {array.dtype}, expected numbers")
         check_shape(array.shape, Wanted(name, self._op, self._reader), f"{self._op_name}: {name}", Place())
-        return np.array(array, dtype=self.dtype).reshape(shape)
+        with np.errstate(over="ignore"):
+            return np.array(array, dtype=numpy_dtype(self.dtype)).reshape(shape)
 
     def _initialise(self, init: str, seed: int) -> None:
         if init != "default":
             raise UsageError(f"{self._op_name}: found init {init!r}, expected 'default', the dialect's distribution")
         for name in self._reader.stored_shapes(self._op):
-            tensor = initial_tensor(self._dialect, self._op, self._reader, name, seed, name).astype(self.dtype)
+            tensor = initial_tensor(self._dialect, self._op, self._reader, name, seed, name)
+            tensor = tensor.astype(numpy_dtype(self.dtype))
             setattr(self, f"_{name}", tensor)
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
@@ -144,22 +151,37 @@ class _Layer:
         wire = Wire(volume.shape[2:], volume.shape[1], self.dtype)
         out = self._out_wire(op, wire)
         if volume.shape[0] == 0:
-            return np.empty((0, out.channels, *out.shape), self.dtype)
+            return np.empty((0, out.channels, *out.shape), numpy_dtype(self.dtype))
         tensors = self._tensors(op)
+        if self.dtype in INTEGERS:
+            return self._run_integers(op, volume, tensors, out.shape)
+        kept = compute_dtype(self.dtype)
+        tensors = {name: tensor.astype(kept) for name, tensor in tensors.items()}
+        volume = round_to(volume, self.dtype) if self.dtype in HALVES else volume
         graph = Graph(wire, (Node(self._op_name, self._op_name, op, (INPUT,), out, tensors),), (self._op_name,))
         if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
             return self._run_plainly(graph, volume)
         result = run_graph(graph, ArraySource(volume), memory_budget(None), thread_count(None))[self._op_name]
+        result = result.astype(numpy_dtype(self.dtype), copy=False)
         return result[None] if result.ndim == 4 else result
+
+    def _run_integers(
+        self, op: Op, volume: NDArray[Any], tensors: dict[str, NDArray[Any]], shape: Triple
+    ) -> NDArray[Any]:
+        """Return the result for integers, which wrap at the width of their type."""
+        assert isinstance(op, ConvOp | ConvTransposeOp)
+        x = volume.astype(self.dtype)
+        return np.stack([run_integer(op, part, tensors["weight"], tensors.get("bias"), shape) for part in x])
 
     def _run_plainly(self, graph: Graph, volume: NDArray[Any]) -> NDArray[Any]:
         """Return the result for weights that are not finite: taps outside the volume are skipped, not multiplied."""
         from ..engine.naive_engine import run_naive
 
-        name = graph.outputs[0]
+        name, kept = graph.outputs[0], compute_dtype(self.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
             parts = [
-                run_naive(graph, part.astype(self.dtype), skip_outside=True)[name].astype(self.dtype) for part in volume
+                run_naive(graph, part.astype(kept), skip_outside=True)[name].astype(numpy_dtype(self.dtype))
+                for part in volume
             ]
         return np.stack(parts)
 
@@ -246,8 +268,9 @@ class Conv3d(_Layer):
         Random initialisation from the dialect's distribution, by `seed`.
     dialect : ``torch``, ``megengine``, ``lucid`` or ``onnx``
         Whose parameters, defaults, rules and layouts hold, and whose `repr`.
-    dtype : ``float32`` or ``float64``
-        Of the layer: input, weight and bias are cast to it.
+    dtype : ``float32``, ``float64``, ``float16``, ``bfloat16`` or an integer type
+        Of the layer: input, weight and bias are cast to it. Halves are computed in float32 and rounded once; integers,
+        where the dialect has them, wrap.
     **parameters
         What else the dialect knows: `conv_mode`, `auto_pad`, `pads` and so on.
 
@@ -280,7 +303,20 @@ class ConvTranspose2d(_TransposedLayer):
     _rank = 2
 
 
+def _check_integers(op: Op, dtype: str, dialect: str) -> None:
+    """Raise `UsageError` for integers where torch has none: narrow ones only undilated, and not transposed."""
+    if dialect != "torch":
+        raise UsageError(f"found dtype {dtype}, expected one of {', '.join(FLOATS)}: {dialect} convolves no integers")
+    dilated = any(d != 1 for d in getattr(op, "dilation", ()))
+    if dtype != "int64" and (dilated or isinstance(op, ConvTransposeOp)):
+        raise UsageError(
+            f"found dtype {dtype} for a dilated or transposed layer, expected int64 or a float, as in torch"
+        )
+
+
 def _dtype_name(dtype: Any) -> str:
+    if isinstance(dtype, str) and dtype in _DTYPES:
+        return dtype
     try:
         name = "None" if dtype is None else str(np.dtype(dtype).name)
     except TypeError:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..graph.model import INPUT, Graph, Node
 from ..kernels import naive
+from ..numeric import HALVES, round_to
 from ..ops.activations import Activation
 from ..ops.affine import Affine
 from ..ops.conv3d import Conv3d
@@ -22,13 +23,18 @@ def run_naive(graph: Graph, values: NDArray[Any], *, skip_outside: bool = False)
 
     With `skip_outside`, zero padding is left out of the sums instead of multiplied: it matters for infinite weights.
     """
-    wires: dict[str, Floats] = {INPUT: np.asarray(values, np.float64)}
+    wires: dict[str, Floats] = {INPUT: _kept(np.asarray(values, np.float64), graph.input.dtype)}
     for node in graph.nodes:
         result = _run(node, wires[node.inputs[0]], skip_outside)
         for part in node.epilogue:
             result = _run(part, result, skip_outside)
-        wires[node.name] = result
+        wires[node.name] = _kept(result, node.wire.dtype)
     return {name: wires[name] for name in graph.outputs}
+
+
+def _kept(values: Floats, dtype: str) -> Floats:
+    """Return `values` as a wire of `dtype` keeps them: rounded for the halves."""
+    return round_to(values, dtype).astype(np.float64) if dtype in HALVES else values
 
 
 def _run(node: Node, x: Floats, skip_outside: bool) -> Floats:

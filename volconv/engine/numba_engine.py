@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from ..graph.model import Node
 from ..kernels.conv import BoundConv, bind_conv, kernel_specs
 from ..kernels.copies import copy_specs, run_copy
+from ..kernels.halves import half_specs, run_round
 from ..kernels.jit import KernelSpec, set_threads
 from ..kernels.norm import norm_specs, run_vector_norm
 from ..kernels.pointwise import bind_pointwise, pointwise_specs
+from ..numeric import HALVES, compute_dtype
 from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
 from ..plan.buffers import conv_shape
@@ -71,8 +73,17 @@ class NumbaEngine:
             target = views[step.target]
             if not target.inner.is_empty:
                 self._fill(step, views, target, read)
+                self._round(step, target)
             values = self.arena.array(target)
             fill_borders(values, target.box, target.inner, self._modes[step.target], self._shapes[step.target].shape)
+
+    def _round(self, step: Step, target: View) -> None:
+        """Round what has just been read or computed, where it is kept in half precision; copies are rounded already."""
+        dtype = self._shapes[step.target].dtype
+        if dtype in HALVES and step.kind != "copy":
+            region = target.inner
+            start = target.at(region.start)
+            run_round(dtype, self.arena.flat, start, target.steps, region.shape, target.channels)
 
     def _fill(self, step: Step, views: dict[str, View], target: View, read: Read) -> None:
         """Fill the inner part of `target`."""
@@ -149,7 +160,7 @@ def _outer_sum(offsets: Sequence[Sequence[int]]) -> NDArray[np.int64]:
 
 def _bind(node: Node, plan: Plan) -> Any:
     """Return what runs `node`: its weights packed for its kernel."""
-    dtype = np.float64 if node.wire.dtype == "float64" else np.float32
+    dtype = compute_dtype(node.wire.dtype)
     op, channels = node.op, node.wire.channels
     if isinstance(op, Conv3d | ConvTranspose3d):
         epilogue = make_epilogue(node.epilogue, channels, dtype)
@@ -164,7 +175,7 @@ def _bind(node: Node, plan: Plan) -> Any:
             bound.append((phase, bind_conv(kernel, replace(shape, taps=part.shape[2]), part, bias, epilogue)))
         return bound
     if op.kernel == "pointwise":
-        return bind_pointwise(make_epilogue((node, *node.epilogue), channels, dtype), node.wire.dtype)
+        return bind_pointwise(make_epilogue((node, *node.epilogue), channels, dtype), dtype)
     return None
 
 
@@ -172,7 +183,7 @@ def needed_kernels(plan: Plan) -> list[KernelSpec]:
     """Return every kernel that running `plan` needs."""
     specs: list[KernelSpec] = []
     for node in plan.graph.nodes:
-        dtype = node.wire.dtype
+        dtype = compute_dtype(node.wire.dtype)
         if isinstance(node.op, Conv3d | ConvTranspose3d):
             epilogue = make_epilogue(node.epilogue, node.wire.channels, dtype)
             specs.extend(kernel_specs(plan.kernels[node.name], conv_shape(node.op, dtype), epilogue))
@@ -181,5 +192,7 @@ def needed_kernels(plan: Plan) -> list[KernelSpec]:
         else:
             specs.extend(norm_specs(dtype) if node.op.kernel == "vector_norm" else copy_specs(dtype))
     if any(step.kind == "copy" for step in plan.steps):
-        specs.extend(copy_specs(plan.graph.input.dtype))
+        specs.extend(copy_specs(compute_dtype(plan.graph.input.dtype)))
+    if plan.graph.input.dtype in HALVES:
+        specs.extend(half_specs(plan.graph.input.dtype))
     return specs

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ShapeError, SpecError, WeightsError
+from ..numeric import HALVES, round_to
 from ..ops.base import Array, Op, Wire
 from ..ops.reader import Context, Dialect, OpReader
 from ..ops.registry import get_dialect
@@ -15,8 +16,6 @@ from ..spec.model import GeneratorSource, InitSource, InlineSource, KeySource, S
 from ..values import Values, nearest
 from .model import INPUT, Graph, Node
 from .tensors import TensorLoader, Wanted, check_shape
-
-NUMPY_DTYPES = {"float32": np.float32, "float64": np.float64}
 
 
 def build_graph(spec: Spec, wire: Wire, loader: TensorLoader, extra_outputs: tuple[str, ...] = ()) -> Graph:
@@ -140,12 +139,12 @@ def _label(source: TensorSource, name: str) -> str:
 
 
 def _finite(tensor: Array, dtype: str, stage: Stage, name: str) -> Array:
-    with np.errstate(over="ignore"):
-        bad = int(np.count_nonzero(~np.isfinite(tensor.astype(NUMPY_DTYPES[dtype]))))
+    rounded = round_to(tensor, dtype)
+    bad = int(np.count_nonzero(~np.isfinite(rounded)))
     if bad:
         raise WeightsError(
             f"stage {stage.name!r}: {name} has {bad} values that are not finite in {dtype}, expected none",
             file=stage.place.file or None,
             where=str(stage.place) or None,
         )
-    return tensor
+    return rounded if dtype in HALVES else tensor

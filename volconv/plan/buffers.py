@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ..graph.model import INPUT, Graph, Node
 from ..kernels.catalog import ConvKernel, ConvShape, Layout, choose_conv
+from ..numeric import compute_dtype
 from ..ops.base import Op, Wire
 from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
@@ -29,7 +30,8 @@ def conv_shape(op: Conv3d | ConvTranspose3d, dtype: str) -> ConvShape:
     for k, s in zip(op.kernel_size, op.stride, strict=True):
         taps *= -(-k // s) if isinstance(op, ConvTranspose3d) else k
     step_w = op.stride[2] if isinstance(op, Conv3d) else 1
-    return ConvShape(op.in_channels, op.out_channels, op.groups, taps, dtype, step_w)  # type: ignore[arg-type]
+    kind = compute_dtype(dtype)
+    return ConvShape(op.in_channels, op.out_channels, op.groups, taps, kind, step_w)  # type: ignore[arg-type]
 
 
 def choose_kernels(graph: Graph) -> dict[str, ConvKernel]:

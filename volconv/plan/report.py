@@ -8,6 +8,7 @@ from typing import Any
 from ..geometry import Triple
 from ..graph.model import Graph, Node
 from ..graph.passes import chain_names
+from ..numeric import HALVES, compute_dtype
 from .model import Plan
 from .tiling import format_bytes
 
@@ -22,6 +23,7 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
             "spacing_mm": None if plan.graph.input.spacing_mm is None else list(plan.graph.input.spacing_mm),
         },
         "dtype": plan.graph.input.dtype,
+        "computed_in": compute_dtype(plan.graph.input.dtype),
         "stages": [_describe_stage(plan, node) for node in plan.graph.nodes],
         "outputs": {name: _describe_output(plan.graph, name) for name in plan.graph.outputs},
         "tiles": {"count": plan.count, "grid": list(plan.grid), "shape": list(plan.tile_shape)},
@@ -87,7 +89,7 @@ def format_plan(plan: Plan) -> str:
     tiles = document["tiles"]
     lines += [
         "",
-        f"input    {_times(plan.graph.input.shape)}, {plan.graph.input.channels} channel(s), {plan.graph.input.dtype}",
+        f"input    {_times(plan.graph.input.shape)}, {plan.graph.input.channels} channel(s), {_dtype_text(plan)}",
         f"tiles    {tiles['count']} of {_times(tiles['shape'])} ({_times(tiles['grid'])})",
         f"memory   {format_bytes(plan.peak_bytes)} at the peak, {format_bytes(plan.arena_bytes)} of it for tiles",
         f"scratch  {format_bytes(plan.scratch_bytes)}",
@@ -124,3 +126,8 @@ def _si(count: float) -> str:
             return f"{count:.3g}{unit}"
         count /= 1000
     return f"{count:.3g}T"
+
+
+def _dtype_text(plan: Plan) -> str:
+    dtype = plan.graph.input.dtype
+    return f"{dtype}, computed in {compute_dtype(dtype)} and rounded stage by stage" if dtype in HALVES else dtype

@@ -11,6 +11,7 @@ from ..errors import RunError
 from ..formats.in_memory import ArraySink, ArraySource
 from ..geometry import Triple
 from ..graph.model import Graph
+from ..numeric import compute_dtype
 from ..plan.cost import Traffic
 from ..plan.make import make_plan
 from ..volume import OutputInfo
@@ -32,7 +33,7 @@ def run_graph(
     plan = make_plan(
         graph, budget=budget, traffic=Traffic(), threads=threads, tile=tile or None, batch=source.info.batch
     )
-    dtype = np.dtype(graph.input.dtype)
+    dtype = np.dtype(compute_dtype(graph.input.dtype))
     sinks = {}
     for name in graph.outputs:
         wire = graph.wire(name)

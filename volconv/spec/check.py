@@ -20,7 +20,7 @@ SPEC_KEYS = (
 INPUT_KEYS = ("channels", "axes")
 WEIGHTS_KEYS = ("file", "prefix", "layout")
 AXES = ("kji", "ijk")
-SUPPORTED_DTYPES = ("float32", "float64")
+SUPPORTED_DTYPES = DTYPES
 MAX_CHANNELS = 1_000_000
 
 # The rest of format version 1, which this version of the package does not carry out.

@@ -11,6 +11,7 @@ from math import fsum, prod
 
 import numpy as np
 
+from ...numeric import HALVES
 from ...ops.base import Array, Wire
 from ...ops.conv3d import Conv3d
 from ..model import Graph, Node
@@ -34,6 +35,8 @@ def _factors(node: Node) -> tuple[Array, Array, Array] | None:
     """Return the vectors (O, k) along D, H, W of every filter, or None where splitting is wrong or does not pay."""
     op = node.op
     assert isinstance(op, Conv3d)
+    if node.wire.dtype in HALVES:  # weights rounded so coarsely are no outer product any more
+        return None
     long = [k for k in op.kernel_size if k > 1]
     if op.groups != op.in_channels or len(long) < 2 or prod(long) < _GAIN * sum(long):
         return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ...numeric import HALVES
 from ...ops.activations import Activation
 from ...ops.affine import Affine
 from ..model import Graph, Node
@@ -33,6 +34,8 @@ def fuse_epilogues(graph: Graph) -> Graph:
 
 def _may_follow(head: Node, node: Node) -> bool:
     """Whether `node` fits behind `head`: at most one affine, then at most one activation."""
+    if head.wire.dtype in HALVES:  # each stage's result is rounded
+        return False
     done = [part.op for part in head.epilogue]
     if head.op.kernel == "pointwise":
         done = [head.op, *done]
