@@ -81,3 +81,33 @@ def test_an_hdf5_of_another_tool(tmp_path):
     with h5py.File(source) as theirs, h5py.File(tmp_path / "out.h5") as ours:
         expected = np.linalg.norm(theirs["data"][()].astype("f8"), axis=-1)
         np.testing.assert_allclose(ours["data"][()], expected, rtol=1e-6)
+
+
+def run_meshnet(scan, out, **options):
+    spec = Path(__file__).parent.parent / "cases" / "meshnet.yaml"
+    weights = Path(DATA) / "nets" / "brainchop_tissue_fast" / "model.pth"
+    volconv.run(spec, VOLUMES / scan, out, weights=weights, **options)
+    return nib.load(out)
+
+
+@pytest.mark.slow
+def test_a_trained_network_gives_its_own_frameworks_answer(tmp_path):
+    logits = np.asarray(run_meshnet("t1_crop.nii.gz", tmp_path / "out.nii").dataobj)
+    folder = Path(DATA) / "nets" / "brainchop_tissue_fast"
+    samples = np.load(folder / "full_minmax_samples.npz")
+    at = tuple(samples["coords"].astype(int).T)
+    tolerance = 2e-5 * np.abs(samples["logits"]).max()
+    assert np.abs(logits[at] - samples["logits"]).max() <= tolerance
+    labels = np.asarray(nib.load(folder / "full_minmax_labels.nii.gz").dataobj)
+    differs = logits.argmax(axis=-1) != labels
+    best = np.sort(logits[differs], axis=-1)
+    assert differs.sum() <= 5
+    assert (best[:, -1] - best[:, -2] <= 2 * tolerance).all()
+
+
+def test_a_trained_network_at_any_tile(tmp_path):
+    files = []
+    for n, options in enumerate([{}, {"tile": (57, 40, 24), "threads": 1}, {"memory": "300MB"}]):
+        run_meshnet("t1_sub.nii.gz", tmp_path / f"{n}.nii", **options)
+        files.append((tmp_path / f"{n}.nii").read_bytes())
+    assert len(set(files)) == 1

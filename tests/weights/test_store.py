@@ -64,11 +64,6 @@ def test_a_prefix_that_fits_nothing(save, prefix, match):
         open_weights(save(model__a=[1.0]), prefix=prefix)
 
 
-def test_layouts_of_later_versions(save):
-    with pytest.raises(WeightsError, match="layout 'megengine', expected one of torch"):
-        open_weights(save(a=[1.0]), layout="megengine")
-
-
 def test_missing_files(tmp_path):
     with pytest.raises(MissingFileError) as caught:
         open_weights(tmp_path / "nowhere.pt")

@@ -66,7 +66,7 @@ class Job:
     def files_read(self) -> list[Path]:
         """Every file the run reads: volumes, spec, weights."""
         spec = [Path(self.spec.source)] if self.spec.folder is not None else []
-        return [*self.source.paths, *spec, *self.loader.files]
+        return [*self.source.paths, *spec, *self.loader.files_read]
 
     @property
     def files_written(self) -> list[Path]:

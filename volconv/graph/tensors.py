@@ -93,6 +93,11 @@ class TensorLoader:
         return list(dict.fromkeys(path for path, _ in self.stores))
 
     @property
+    def files_read(self) -> list[Path]:
+        """`files` with all their parts: shards, external data."""
+        return list(dict.fromkeys(path for store in self.stores.values() for path in store.paths))
+
+    @property
     def uses_hdf5(self) -> bool:
         """Whether a weights file is HDF5, whose library takes memory of its own."""
         return any(store.format == "HDF5" for store in self.stores.values())

@@ -21,8 +21,6 @@ from .missing import MissingTensorError, explain_missing, explain_prefix
 from .registry import open_reader
 from .weight_file import WeightFile
 
-LAYOUTS = ("torch",)
-
 
 class WeightsStore(Mapping[str, NDArray[Any]]):
     """The tensors of one file, less a prefix; made by `open_weights`.
@@ -35,15 +33,14 @@ class WeightsStore(Mapping[str, NDArray[Any]]):
         As given.
     format : str
         As in the registry: ``safetensors``, ``PyTorch``, ``MegEngine``, ...
-    prefix, layout : str
+    prefix : str
         As given.
     """
 
-    def __init__(self, file: WeightFile, prefix: str, layout: str) -> None:
+    def __init__(self, file: WeightFile, prefix: str) -> None:
         self._file = file
         self.path = file.path
         self.prefix = prefix
-        self.layout = layout
         self.format, self._reader = open_reader(file)
         every = self._reader.tensors
         self._infos = {key.removeprefix(prefix): info for key, info in every.items() if key.startswith(prefix)}
@@ -105,9 +102,7 @@ class WeightsStore(Mapping[str, NDArray[Any]]):
         self.close()
 
 
-def open_weights(
-    path: Path | str, prefix: str = "", layout: str = "torch", *, named_in_spec: bool = False
-) -> WeightsStore:
+def open_weights(path: Path | str, prefix: str = "", *, named_in_spec: bool = False) -> WeightsStore:
     """Open a weights file; its format is told by its content, whatever its name.
 
     Parameters
@@ -117,8 +112,6 @@ def open_weights(
         HDF5 (dots for slashes) or ONNX; or a folder of Lucid's shards.
     prefix : str
         What to leave off the names, ``model.`` for instance; names without it are not seen.
-    layout : str
-        The framework whose axis order the tensors have.
     named_in_spec : bool
         Whether a spec names the file: a missing one is then a `WeightsError` instead of a `MissingFileError`.
 
@@ -134,15 +127,10 @@ def open_weights(
     WeightsError
         If it is of no known format, damaged, or has no name with the prefix.
     """
-    if layout not in LAYOUTS:
-        raise WeightsError(
-            f"found layout {show(repr(layout))}, expected one of {', '.join(LAYOUTS)}{nearest(layout, LAYOUTS)}",
-            file=str(path),
-        )
     path = Path(path)
     file = WeightFile(path / INDEX if is_sharded(path) else path, named_in_spec)
     try:
-        store = WeightsStore(file, prefix, layout)
+        store = WeightsStore(file, prefix)
     except BaseException:
         file.close()
         raise
