@@ -65,7 +65,12 @@ class Geometry:
 
     def moved(self, voxel_map: VoxelMap, shape: Triple) -> Geometry:
         """Return the grid of `shape` whose voxels sit where `voxel_map` says on this one."""
-        affine = None if self.affine is None else self.affine @ voxel_map.matrix()
+        if self.affine is None:
+            return Geometry(None, shape)
+        affine = self.affine.copy()
+        for axis in range(3):  # written out: a matrix product may round differently on another processor
+            affine[:3, 3] += self.affine[:3, axis] * voxel_map.offset[axis]
+            affine[:3, axis] = self.affine[:3, axis] * voxel_map.scale[axis]
         return Geometry(affine, shape)
 
     def distance_mm(self, other: Geometry) -> float:

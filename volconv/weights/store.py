@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import WeightsError, show
-from ..values import nearest
 from .base import TensorInfo
 from .lucid_sharded import INDEX, is_sharded
 from .missing import MissingTensorError, explain_missing, explain_prefix
