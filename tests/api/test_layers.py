@@ -72,6 +72,11 @@ def test_output_size_chooses_among_what_the_stride_allows():
     for wrong in (8, (7.5, 7, 7), ((7, 7), 7, 7)):
         with pytest.raises(UsageError, match="whole numbers D, H, W"):
             up(x, output_size=wrong)
+    for key in ("stride", "padding", "dilation"):
+        of_one = volconv.ConvTranspose3d(1, 1, 3, **{key: [1]}, init="default")
+        plain = of_one(x).shape[2:]
+        with pytest.raises(UsageError, match=f"found output_size beside {key}"):
+            of_one(x, output_size=plain)
 
 
 def test_initialisation_is_on_request_seeded_and_in_torchs_bounds():

@@ -241,6 +241,13 @@ class _TransposedLayer(_Layer):
             )
         x = np.asarray(x)
         volume = self._to_volume(x)
+        for key in ("stride", "padding", "dilation"):
+            given = self._values.get(key, 0)
+            if isinstance(given, list | tuple) and len(given) != self._rank:
+                raise UsageError(
+                    f"{self._op_name}: found output_size beside {key} {describe(given)}, expected {key} as a whole "
+                    f"number or a list of {self._rank}: torch takes a list of one without output_size alone"
+                )
         op = self._read(self._values.get("in_channels"))
         assert isinstance(op, ConvTransposeOp)
         op = resolve_output_padding(op, x.shape, output_size, self._rank)

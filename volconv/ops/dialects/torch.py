@@ -5,7 +5,11 @@ forward only (a kernel of 0, a negative padding) is found here when the paramete
 
 - ``stride``, ``padding`` and ``dilation`` may be lists of one, for all axes, where torch computes them so: not
   ``padding`` in another mode than zeros, nor ``dilation`` there with ``same``: torch would pad the first axis alone.
+  Lists of any other wrong length are refused there too.
 - ``output_size`` of a call may have two numbers more, for batch and channels; as in torch they are not looked at.
+  Beside it no list of one is taken, as in torch, and ``output_padding``, which torch then does not look at, is checked.
+- A padding below 0, with which torch cuts off voxels in other modes than zeros, is refused; so are a dilation of 0 and
+  an output of no voxels, which torch computes in transposed layers of half precision alone.
 - Layers of no input channels, of which torch makes an output of no channels, are refused.
 """
 
