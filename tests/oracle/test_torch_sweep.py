@@ -156,6 +156,7 @@ def documented(case, out_shape):
     arguments, rank = case.arguments, case.rank
     nonzero = arguments.get("padding_mode", "zeros") != "zeros"
     padding, dilation, extra = arguments["padding"], arguments["dilation"], arguments.get("output_padding", 0)
+    unchecked = case.output_size is not None or case.shape[0] == 0
     limits = [max(pair) for pair in zip(*(per_axis(arguments[k], rank) for k in ("stride", "dilation")), strict=True)]
     return (
         arguments["in_channels"] == 0
@@ -163,8 +164,8 @@ def documented(case, out_shape):
         or (nonzero and padding == "same" and np.shape(dilation) == (1,))
         or (nonzero and not isinstance(padding, str) and np.min(padding) < 0)
         or (case.transposed and (np.min(dilation) == 0 or 0 in out_shape[-rank:]))
-        or (case.output_size is not None and np.shape(extra) not in ((), (1,), (rank,)))
-        or (case.output_size is not None and not (np.less(extra, limits) & np.greater_equal(extra, 0)).all())
+        or (unchecked and np.shape(extra) not in ((), (1,), (rank,)))
+        or (unchecked and not (np.less(extra, limits) & np.greater_equal(extra, 0)).all())
     )
 
 
@@ -179,7 +180,7 @@ def numbers(rng, shape, dtype, scale=1.0):
 
 def by_torch(case, x, weight, bias, dtype):
     """Return torch's result in `dtype`, as an array of a type of NumPy's that holds it."""
-    kind = getattr(torch, dtype)
+    kind = getattr(torch, "bfloat16" if dtype == "float16" and sees_padding_alone(case) else dtype)
     layer = getattr(torch.nn, case.name)(**case.arguments, device="meta")
     for name, values in (("weight", weight), ("bias", bias)):
         if values is not None:
@@ -188,6 +189,23 @@ def by_torch(case, x, weight, bias, dtype):
     with torch.no_grad():
         out = layer(torch.from_numpy(x).to(kind), **extra)
     return (out.float() if dtype in HALVES else out).numpy()
+
+
+def sees_padding_alone(case):
+    """Whether some window may lie in the padding, or the arguments do not say.
+
+    There torch 2.13 may end the process in float16, by a segmentation fault on processors that compute in it, as for
+    Conv2d(8, 20, 2, stride=2, padding=(1, 3), dilation=2) on (2, 8, 2, 1). What it refuses it refuses in bfloat16 too,
+    and the numbers that are compared are those of float32.
+    """
+    if isinstance(case.arguments["padding"], str):
+        return False
+    keys = ("padding", "dilation", "kernel_size")
+    try:
+        p, d, k = (np.broadcast_to(case.arguments[key], case.rank) for key in keys)
+    except ValueError:
+        return True
+    return bool((p > d * (k - 1)).any())
 
 
 def by_volconv(case, x, weight, bias, dtype):

@@ -24,6 +24,7 @@ def test_lists_of_one_where_torch_would_pad_one_axis_alone(read):
         read("torch", "Conv3d", padding=[1], **parameters)
     with pytest.raises(SpecError, match=r"dilation: .*list of 1"):
         read("torch", "Conv3d", padding="same", dilation=[2], **parameters)
+    assert read("torch", "Conv3d", padding="valid", dilation=[2], **parameters).dilation == (2, 2, 2)
     assert read("torch", "Conv3d", stride=[2], **parameters).stride == (2, 2, 2)
 
 

@@ -7,7 +7,8 @@ forward only (a kernel of 0, a negative padding) is found here when the paramete
   ``padding`` in another mode than zeros, nor ``dilation`` there with ``same``: torch would pad the first axis alone.
   Lists of any other wrong length are refused there too.
 - ``output_size`` of a call may have two numbers more, for batch and channels; as in torch they are not looked at.
-  Beside it no list of one is taken, as in torch, and ``output_padding``, which torch then does not look at, is checked.
+  Beside it no list of one is taken, as in torch. ``output_padding``, which torch does not look at then, nor for a batch
+  of none, is checked.
 - A padding below 0, with which torch cuts off voxels in other modes than zeros, is refused; so are a dilation of 0 and
   an output of no voxels, which torch computes in transposed layers of half precision alone.
 - Layers of no input channels, of which torch makes an output of no channels, are refused.
@@ -82,7 +83,7 @@ def _read_conv(values: Values, context: Context, rank: int) -> Conv3d:
     window = read_window(values, context, rank, broadcast_one=True)
     pads = read_padding(values, window, broadcast_one=mode == "zeros")
     dilation = values.get("dilation", 1)
-    if mode != "zeros" and isinstance(values.get("padding", 0), str) and isinstance(dilation, list | tuple):
+    if mode != "zeros" and values.get("padding", 0) == "same" and isinstance(dilation, list | tuple):
         # With a list of one, torch would pad the first axis alone.
         values.integers("dilation", rank)
     return make_conv(values, channels, window, pads, mode)
