@@ -1,6 +1,7 @@
 """One way to run the command line in this process: stdout, stderr and the exit code, apart."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,15 @@ def volconv(tmp_path, monkeypatch):
         return runner.invoke(cli, [str(word) for word in words])
 
     return call
+
+
+@pytest.fixture(autouse=True, scope="session")
+def signals_are_not_ignored():
+    """Undo what a test runner's own starter may have set: under nohup, or in a shell's background, some are ignored.
+
+    Processes started here would inherit that, and volconv leaves ignored signals ignored.
+    """
+    default = {signal.SIGINT: signal.default_int_handler}
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        if signal.getsignal(name) == signal.SIG_IGN:
+            signal.signal(name, default.get(name, signal.SIG_DFL))
