@@ -25,6 +25,7 @@ HOMES = {
     "llvmlite": {"kernels"},
     "nibabel": {"formats"},
     "h5py": {"formats", "weights"},
+    "zlib_ng": {"formats"},
     "onnx": {"weights"},
     "google": {"weights"},  # protobuf, whose errors onnx raises
     "ruamel": {"spec"},

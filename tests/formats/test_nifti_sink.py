@@ -101,6 +101,47 @@ def volumes(info):
     return np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
 
 
+@st.composite
+def windows(draw):
+    """A shape, its axes' order, channels, and boxes that cover it in any order."""
+    shape = draw(st.tuples(*[st.integers(1, 9)] * 3))
+    steps = draw(st.tuples(*[st.integers(1, n) for n in shape]))
+    boxes = draw(st.permutations(list(Region.whole(shape).split(steps))))
+    return shape, draw(st.sampled_from(["kji", "ijk"])), draw(st.integers(1, 3)), boxes
+
+
+@settings(max_examples=60, deadline=None)
+@given(windows())
+def test_gzipped_bytes_do_not_depend_on_the_windows(tmp_path_factory, case):
+    shape, order, channels, boxes = case
+    folder = tmp_path_factory.mktemp("windows")
+    info = make_info(shape=shape, channels=channels)
+    info = replace(info, origin=replace(info.origin, axes=order, shape=shape))
+    (values,) = volumes(info)
+    write(folder / "whole.nii.gz", info, [values])
+    sink = open_sink(folder / "cut.nii.gz", info, threads=2)
+    sink.create()
+    for box in boxes:
+        sink.write(box, values[:, *box.slices()])
+    sink.finish()
+    assert (folder / "cut.nii.gz").read_bytes() == (folder / "whole.nii.gz").read_bytes()
+    np.testing.assert_array_equal(from_file_order(np.asanyarray(nib.load(folder / "cut.nii.gz").dataobj), info), values)
+
+
+def test_what_comes_in_file_order_is_compressed_at_once(tmp_path):
+    info = make_info(shape=(40, 200, 200), channels=1)
+    info = replace(info, origin=replace(info.origin, shape=info.shape))
+    values = np.random.default_rng(1).standard_normal((1, *info.shape), dtype=np.float32)
+    sink = open_sink(tmp_path / "out.nii.gz", info)
+    sink.create()
+    for box in Region.whole(info.shape).split((10, 200, 200)):
+        sink.write(box, values[:, *box.slices()])
+    (part,) = tmp_path.glob(".out.nii.gz.*")
+    assert part.stat().st_size > 3_000_000
+    sink.abort()
+    assert list(tmp_path.rglob("*")) == []
+
+
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".img"])
 @pytest.mark.parametrize(
     ("channels", "batch", "layout", "order"),

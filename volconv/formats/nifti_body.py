@@ -6,13 +6,12 @@ Knows neither axes nor values: only bytes by position.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from ..errors import OutputError
 from .atomic import PartFile, check_output, read_all, sync_folder, write_all
-from .gzip_stream import PACK_BLOCK, pack_bytes, pack_gzip
+from .gzip_stream import PACK_BLOCK, GzipPacker, pack_bytes
 from .scratch_file import ScratchFile
 
 Thing = TypeVar("Thing")
@@ -27,19 +26,22 @@ class Body(Protocol):
         The files it becomes.
     scratch_bytes : int
         Disk taken beside them.
-    finish_bytes : int
-        Memory that `complete` takes.
+    buffer_bytes : int
+        Memory held while it is written.
     """
 
     paths: tuple[Path, ...]
     scratch_bytes: int
-    finish_bytes: int
+    buffer_bytes: int
 
     def create(self) -> None:
         """Make the files; afterwards `write` works."""
 
-    def write(self, offset: int, data: memoryview) -> None:
-        """Write voxels' bytes at `offset` from the first voxel."""
+    def write(self, offset: int, data: memoryview, final: bool = True) -> None:
+        """Write voxels' bytes at `offset` from the first voxel; where not `final`, parts of them will come again."""
+
+    def settle(self, offset: int) -> None:
+        """Hear that all bytes before `offset` are written and final."""
 
     def read_into(self, offset: int, out: memoryview) -> None:
         """Fill `out` from `offset`, zeros where nothing was written yet."""
@@ -58,7 +60,7 @@ class PlainBody:
     """A ``.nii``: header and voxels in one part file."""
 
     scratch_bytes = 0
-    finish_bytes = 0
+    buffer_bytes = 0
 
     def __init__(self, path: Path, force: bool, header: bytes, voxel_bytes: int) -> None:
         self.paths: tuple[Path, ...] = (path,)
@@ -73,10 +75,13 @@ class PlainBody:
         self._part = PartFile(self.paths[0], self._force, self._size)
         write_all(self._part.fd, self._header, 0, self._part.name)
 
-    def write(self, offset: int, data: memoryview) -> None:
+    def write(self, offset: int, data: memoryview, final: bool = True) -> None:  # noqa: ARG002
         """Write at `offset` behind the header."""
         part = _made(self._part)
         write_all(part.fd, data, len(self._header) + offset, part.name)
+
+    def settle(self, offset: int) -> None:
+        """Do nothing."""
 
     def read_into(self, offset: int, out: memoryview) -> None:
         """Read from `offset` behind the header."""
@@ -98,20 +103,40 @@ class PlainBody:
 
 
 class GzipBody:
-    """A ``.nii.gz``: voxels uncompressed in scratch, for windows arrive in any order; compressed at the end."""
+    """A ``.nii.gz``: compressed as it is written where windows come in the file's order.
+
+    What comes out of order waits uncompressed in scratch until all before it is there.
+
+    Parameters
+    ----------
+    eager : bool
+        Whether to compress before `complete`; then buffers are held from `create` on.
+    """
 
     def __init__(
-        self, path: Path, force: bool, header: bytes, voxel_bytes: int, *, scratch: Path, threads: int = 1
+        self,
+        path: Path,
+        force: bool,
+        header: bytes,
+        voxel_bytes: int,
+        *,
+        scratch: Path,
+        threads: int = 1,
+        eager: bool = True,
     ) -> None:
         self.paths: tuple[Path, ...] = (path,)
         self.scratch_bytes = voxel_bytes
-        self.finish_bytes = pack_bytes(threads)
+        self.buffer_bytes = pack_bytes(threads)
         self._force = force
         self._header = header
         self._folder = scratch
         self._threads = threads
+        self._eager = eager
         self._part: PartFile | None = None
         self._scratch: ScratchFile | None = None
+        self._packer: GzipPacker | None = None
+        self._packed = 0
+        self._taken = 0
 
     def create(self) -> None:
         """Reserve the scratch file; the part is made too, so that what forbids it shows before the work."""
@@ -119,27 +144,28 @@ class GzipBody:
         self._part = PartFile(self.paths[0], self._force)
         self._scratch = ScratchFile(self._folder, self.scratch_bytes, str(self.paths[0]))
 
-    def write(self, offset: int, data: memoryview) -> None:
-        """Write at `offset` of the scratch file."""
-        _made(self._scratch).write(offset, data)
+    def write(self, offset: int, data: memoryview, final: bool = True) -> None:
+        """Compress what continues the stream; keep the rest in the scratch file."""
+        if self._eager and final and offset == self._taken:
+            self._take(data)
+        else:
+            _made(self._scratch).write(offset, data)
+
+    def settle(self, offset: int) -> None:
+        """Compress what lies in the scratch file up to `offset`."""
+        if self._eager:
+            self._catch_up(offset)
 
     def read_into(self, offset: int, out: memoryview) -> None:
         """Read from `offset` of the scratch file."""
         _made(self._scratch).read_into(offset, out)
 
     def complete(self) -> None:
-        """Compress header and voxels into the part, fsync, and give the scratch space back."""
-        part = _made(self._part)
-        at = 0
-
-        def append(data: bytes) -> None:
-            nonlocal at
-            write_all(part.fd, data, at, part.name)
-            at += len(data)
-
-        pack_gzip(self._blocks(), append, self._threads)
+        """Compress what is left into the part, fsync, and give the scratch space back."""
+        self._catch_up(self.scratch_bytes)
+        self._stream().finish()
         _made(self._scratch).close()
-        part.complete()
+        _made(self._part).complete()
 
     def publish(self) -> None:
         """Rename."""
@@ -147,18 +173,34 @@ class GzipBody:
 
     def abort(self) -> None:
         """Remove part and scratch file."""
+        if self._packer is not None:
+            self._packer.close()
         if self._scratch is not None:
             self._scratch.close()
         if self._part is not None:
             self._part.abort()
 
-    def _blocks(self) -> Iterator[bytes]:
-        yield self._header
-        scratch = _made(self._scratch)
-        for offset in range(0, self.scratch_bytes, PACK_BLOCK):
-            block = bytearray(min(PACK_BLOCK, self.scratch_bytes - offset))
-            scratch.read_into(offset, memoryview(block))
-            yield bytes(block)
+    def _catch_up(self, offset: int) -> None:
+        block = memoryview(bytearray(min(PACK_BLOCK, max(0, offset - self._taken))))
+        while self._taken < offset:
+            part = block[: offset - self._taken]
+            _made(self._scratch).read_into(self._taken, part)
+            self._take(part)
+
+    def _take(self, data: memoryview) -> None:
+        self._stream().feed(data)
+        self._taken += len(data)
+
+    def _stream(self) -> GzipPacker:
+        if self._packer is None:
+            self._packer = GzipPacker(self._append, self._threads)
+            self._packer.feed(memoryview(self._header))
+        return self._packer
+
+    def _append(self, data: bytes) -> None:
+        part = _made(self._part)
+        write_all(part.fd, data, self._packed, part.name)
+        self._packed += len(data)
 
 
 class PairBody:
@@ -168,7 +210,7 @@ class PairBody:
     """
 
     scratch_bytes = 0
-    finish_bytes = 0
+    buffer_bytes = 0
 
     def __init__(self, header_path: Path, voxel_path: Path, force: bool, header: bytes, voxel_bytes: int) -> None:
         self.paths: tuple[Path, ...] = (header_path, voxel_path)
@@ -185,9 +227,12 @@ class PairBody:
             self._parts.append(PartFile(path, self._force, size))
         write_all(self._parts[0].fd, self._header, 0, self._parts[0].name)
 
-    def write(self, offset: int, data: memoryview) -> None:
+    def write(self, offset: int, data: memoryview, final: bool = True) -> None:  # noqa: ARG002
         """Write at `offset` of the ``.img``."""
         write_all(self._parts[1].fd, data, offset, self._parts[1].name)
+
+    def settle(self, offset: int) -> None:
+        """Do nothing."""
 
     def read_into(self, offset: int, out: memoryview) -> None:
         """Read from `offset` of the ``.img``."""

@@ -50,11 +50,14 @@ class NiftiSink:
         self._body = body
         self._merging = Lock()
         self._grid = Grid(turn(info.shape, info.origin.axes), info.dtype.newbyteorder("<"))
+        self._volumes = info.channels * info.batch
+        self._missing: NDArray[np.int64] = np.zeros((0, 0), dtype=np.int64)  # voxels yet to come in each plane
+        self._whole_planes = 0
 
     def window_bytes(self, shape: tuple[int, ...]) -> int:
-        """Return the memory `write` takes for a window of `shape`, or `finish`, whichever is more."""
+        """Return the memory that `write` of a window of `shape` takes, and what is held between writes."""
         voxels = min(BLOCK_VOXELS, max(prod(shape), turn(shape, self.info.origin.axes)[1] * self._grid.ijk[0]))
-        return max(voxels * _ROUNDING_BYTES + TILE_BYTES, self._body.finish_bytes)
+        return voxels * _ROUNDING_BYTES + TILE_BYTES + self._body.buffer_bytes + 8 * self._volumes * self._grid.ijk[2]
 
     def create(self) -> None:
         """Check the output's name and reserve its space.
@@ -71,6 +74,8 @@ class NiftiSink:
         except BaseException:
             self.abort()
             raise
+        nx, ny, nz = self._grid.ijk
+        self._missing = np.full((self._volumes, nz), nx * ny, dtype=np.int64)
 
     def write(self, region: Region, values: NDArray[Any], batch: int = 0) -> None:
         """Write `values` (C, d, h, w) at `region` of volume `batch`."""
@@ -83,8 +88,9 @@ class NiftiSink:
         order = self.info.origin.axes
         box = turn_region(region, order)
         for channel in range(self.info.channels):
-            first = (channel * self.info.batch + batch) * self._grid.volume_bytes
-            self._write_box(first, box, as_kji(values[channel], order))
+            volume = channel * self.info.batch + batch
+            self._write_box(volume * self._grid.volume_bytes, box, as_kji(values[channel], order))
+            self._count(volume, box)
 
     def complete(self) -> None:
         """Bring the whole output to the disk under its hidden name: the first half of `finish`."""
@@ -102,6 +108,16 @@ class NiftiSink:
     def abort(self) -> None:
         """Remove everything that was begun."""
         self._body.abort()
+
+    def _count(self, volume: int, box: Region) -> None:
+        """Tell the body how many planes from the file's first on are whole now that `box` is written."""
+        planes = self._missing.ravel()
+        self._missing[volume, box.start[0] : box.stop[0]] -= box.shape[1] * box.shape[2]
+        before = self._whole_planes
+        while self._whole_planes < len(planes) and planes[self._whole_planes] == 0:
+            self._whole_planes += 1
+        if self._whole_planes > before:
+            self._body.settle(self._whole_planes * self._grid.plane_bytes)
 
     def _write_box(self, first: int, box: Region, values: NDArray[Any]) -> None:
         """Write `values` (k, j, i) at `box` of the volume that starts at byte `first`."""
@@ -142,7 +158,7 @@ class NiftiSink:
                 if ni < self._grid.ijk[0]:
                     self._body.read_into(at, span.data)
                 rows[...] = stored[k]
-                self._body.write(at, span.data)
+                self._body.write(at, span.data, final=ni == self._grid.ijk[0])
 
 
 def _bytes(array: NDArray[Any]) -> memoryview:
@@ -220,12 +236,23 @@ def open_nifti_sink(
     suffix = name.path.name[len(name.stem) :]
     paths = [name.path.with_name(f"{name.stem}_ch{c:0{width}}{suffix}") for c in range(info.channels)]
     one = replace(info, channels=1)
-    sinks = [_open_one(path, name, one, "4d", scratch=scratch, force=force, threads=threads) for path in paths]
+    # Compressed one after the other at the end: as streams side by side they would each hold buffers.
+    sinks = [
+        _open_one(path, name, one, "4d", scratch=scratch, force=force, threads=threads, eager=False) for path in paths
+    ]
     return SplitSink(name.path, sinks, info)
 
 
 def _open_one(
-    path: Path, name: VolumeName, info: OutputInfo, layout: str, *, scratch: Path, force: bool, threads: int
+    path: Path,
+    name: VolumeName,
+    info: OutputInfo,
+    layout: str,
+    *,
+    scratch: Path,
+    force: bool,
+    threads: int,
+    eager: bool = True,
 ) -> NiftiSink:
     suffix = path.name[-len(name.suffix) :]
     if name.suffix in (".hdr.gz", ".img.gz"):
@@ -234,7 +261,8 @@ def _open_one(
     if name.suffix == ".nii":
         return NiftiSink(PlainBody(path, force, header, info.nbytes), info)
     if name.suffix == ".nii.gz":
-        return NiftiSink(GzipBody(path, force, header, info.nbytes, scratch=scratch, threads=threads), info)
+        body = GzipBody(path, force, header, info.nbytes, scratch=scratch, threads=threads, eager=eager)
+        return NiftiSink(body, info)
     stem = path.name[: -len(suffix)]
     halves = (".HDR", ".IMG") if suffix.isupper() else (".hdr", ".img")
     pair = [path.with_name(stem + half) for half in halves]
