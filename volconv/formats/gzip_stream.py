@@ -75,7 +75,7 @@ class GzipReader:
                 self._refill()
             try:
                 out = self._member.decompress(self._packed, count)
-            except zlib_ng.error as error:
+            except zlib_ng.error as error:  # type: ignore[misc]  # its stubs take the class for an instance
                 raise FormatError(self._say(f"the gzip stream is damaged ({error})"), file=self._file.name) from error
             self._packed = self._member.unconsumed_tail
             if self._member.eof:
@@ -213,4 +213,4 @@ def _repeats_values(block: memoryview) -> bool:
     again = here == words[1:-1]
     again |= here == words[:-2]
     again &= here != (here & np.uint32(0xFF)) * np.uint32(0x01010101)
-    return np.count_nonzero(again) > _WORTH_SEARCHING * len(words)
+    return int(np.count_nonzero(again)) > _WORTH_SEARCHING * len(words)
