@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from volconv.api.inspect_file import inspect
 from volconv.errors import WeightsError
 from volconv.weights.store import get_tensor, open_weights
 
@@ -49,11 +50,52 @@ def test_onnx_and_safetensors_hold_the_same_network():
             np.testing.assert_array_equal(other[found], store[wanted])
 
 
+EVERY = {
+    "brainchop_gwm11_tfjs/model.bin": ("TensorFlow.js", 18),
+    "brainchop_gwm11_tfjs/model.json": ("TensorFlow.js", 18),
+    "brainchop_mindgrab/model.pth": ("PyTorch", 27),
+    "brainchop_tissue_fast/model.bin": ("MeshNet (raw)", 20),
+    "brainchop_tissue_fast/model.json": ("MeshNet (raw)", 20),
+    "brainchop_tissue_fast/model.pth": ("safetensors", 20),
+    "hippodeep_head_unet/params_head_00075_00000.pt": ("PyTorch (before 1.6)", 65),
+    "onnx/brainchop_tissue_fast.onnx": ("ONNX", 20),
+    "onnx/hippodeep_head_unet.onnx": ("ONNX", 59),
+}
+
+
+@pytest.mark.parametrize("file", EVERY)
+def test_every_weights_file_is_described_and_read(file):
+    if file.endswith(".onnx"):
+        pytest.importorskip("onnx")
+    found = inspect(NETS / file)
+    assert (found["kind"], found["format"], len(found["tensors"])) == ("weights", *EVERY[file])
+    with open_weights(NETS / file) as store:
+        for tensor in found["tensors"]:
+            values = store[tensor["name"]]
+            assert (list(values.shape), values.dtype.name) == (tensor["shape"], tensor["dtype"])
+            assert np.isfinite(values).all()
+
+
+def test_no_weights_file_is_left_out():
+    suffixes = {".bin", ".pth", ".pt", ".onnx", ".h5", ".npz", ".safetensors"}
+    files = {str(path.relative_to(NETS)) for path in NETS.rglob("*") if path.suffix in suffixes}
+    assert {file for file in files if not file.endswith("_samples.npz")} <= set(EVERY)
+
+
+def test_raw_numbers_of_a_meshnet_are_those_of_its_safetensors():
+    """There they have the order of axes of TensorFlow.js, which the list of layers does not say."""
+    folder = NETS / "brainchop_tissue_fast"
+    with open_weights(folder / "model.bin") as raw, open_weights(folder / "model.pth") as store:
+        for number in range(10):
+            kernel = store[f"model.{2 * number}.weight"].transpose(2, 3, 4, 1, 0)
+            np.testing.assert_array_equal(raw[f"layers.{number}.weight"], kernel.reshape(-1))
+            np.testing.assert_array_equal(raw[f"layers.{number}.bias"], store[f"model.{2 * number}.bias"])
+
+
 @pytest.mark.parametrize(
     ("file", "match"),
     [
-        ("brainchop_gwm11_tfjs/model.bin", "unknown format"),
-        ("brainchop_gwm11_tfjs/model.json", "JSON document"),
+        ("brainchop_mindgrab/model.json", "kernel_size .-1, 5, 3., expected whole numbers"),
         ("brainchop_mindgrab/arch.json", "JSON document|unknown format"),
         ("hippodeep_head_unet/input.nii.gz", "gzip stream"),
     ],

@@ -93,9 +93,11 @@ def _tell_kind(path: Path, volume: VolumeName | None) -> str:
     if volume is not None:
         # A name that promises a volume: its reader says what is wrong with the content.
         return "volume" if volume.format != HDF5 else "hdf5"
-    if is_spec_path(str(path)) or (_is_text(head) and _SPEC_KEY.search(head.decode("utf-8", "replace"))):
+    if _is_text(head) and _SPEC_KEY.search(head.decode("utf-8", "replace")):
         return "spec"
-    return "weights"
+    from ..weights.raw_numbers import is_document
+
+    return "spec" if is_spec_path(str(path)) and not is_document(path) else "weights"
 
 
 def _is_nifti(head: bytes) -> bool:

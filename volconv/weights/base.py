@@ -78,11 +78,14 @@ class WeightsFormat:
         Whether a file is of this format, from its content; cheap.
     open : callable
         From the file to its `Reader`.
+    layout : str
+        Whose order of axes every file of the format has; empty where the format says nothing of it.
     """
 
     name: str
     matches: Callable[[WeightFile], bool]
     open: Callable[[WeightFile], Reader]
+    layout: str = ""
 
 
 def make_dtype(name: str) -> np.dtype[Any]:

@@ -5,8 +5,10 @@ Whoever reads a tensor from them need not know which. Knows nothing of formats o
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
@@ -69,6 +71,25 @@ class PartOf:
     def read_into(self, at: int, out: memoryview) -> None:
         """Fill `out` from position `at`."""
         self.whole.read_into(self.start + at, out)
+
+
+class JoinedBytes:
+    """Several sources, one behind the other."""
+
+    def __init__(self, parts: Iterable[ByteSource]) -> None:
+        self._parts = tuple(parts)
+        self._ends = tuple(accumulate(part.size for part in self._parts))
+        self.size = self._ends[-1] if self._ends else 0
+
+    def read_into(self, at: int, out: memoryview) -> None:
+        """Fill `out` from position `at`."""
+        number = bisect_right(self._ends, at)
+        while len(out):
+            part = self._parts[number]
+            inner = at - (self._ends[number] - part.size)
+            count = min(len(out), part.size - inner)
+            part.read_into(inner, out[:count])
+            at, out, number = at + count, out[count:], number + 1
 
 
 class MemberBytes:

@@ -16,7 +16,14 @@ _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def open_contained(owner: WeightFile, name: str) -> WeightFile:
-    """Return the file `name`, which `owner` speaks of, opened; it belongs to `owner` from then on.
+    """Return the file `name`, which `owner` speaks of, as `open_below` does; it belongs to `owner` from then on."""
+    part = open_below(owner, name)
+    owner.add_part(part)
+    return part
+
+
+def open_below(owner: WeightFile, name: str) -> WeightFile:
+    """Return the file `name` in the folder of `owner` or below, opened; the caller closes it.
 
     Parameters
     ----------
@@ -30,9 +37,7 @@ def open_contained(owner: WeightFile, name: str) -> WeightFile:
     WeightsError
         If the path is absolute, goes up, passes a link, or does not end at a regular file with one name.
     """
-    parts = name.split("/")
-    if len(name) > 1024 or not name.isprintable() or "\\" in name or any(part in ("", ".", "..") for part in parts):
-        _refuse(owner, name, "names a file out of its folder", "one beside it or below")
+    parts = _check_name(owner, name)
     descriptor = _open_below(owner, name, parts)
     try:
         names = os.fstat(descriptor).st_nlink
@@ -41,9 +46,26 @@ def open_contained(owner: WeightFile, name: str) -> WeightFile:
     except BaseException:
         os.close(descriptor)
         raise
-    part = WeightFile(owner.path.parent / name, named_in_spec=True, descriptor=descriptor)
-    owner.add_part(part)
-    return part
+    return WeightFile(owner.path.parent / name, named_in_spec=True, descriptor=descriptor)
+
+
+def is_absent(owner: WeightFile, name: str) -> bool:
+    """Whether there is nothing at all by the name of `name`; one that leads out of the folder is refused."""
+    _check_name(owner, name)
+    try:
+        (owner.path.parent / name).lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _check_name(owner: WeightFile, name: str) -> list[str]:
+    parts = name.split("/")
+    if len(name) > 1024 or not name.isprintable() or "\\" in name or any(part in ("", ".", "..") for part in parts):
+        _refuse(owner, name, "names a file out of its folder", "one beside it or below")
+    return parts
 
 
 def _open_below(owner: WeightFile, name: str, parts: list[str]) -> int:

@@ -8,7 +8,7 @@ from .torch_zip import is_torch_script
 from .weight_file import WeightFile
 from .zip_archive import is_zip, read_members
 
-_KNOWN = "safetensors, a PyTorch, MegEngine, Lucid or ONNX file, npz, npy or HDF5"
+_KNOWN = "safetensors, a PyTorch, MegEngine, Lucid, ONNX or TensorFlow.js file, npz, npy or HDF5"
 
 
 def describe_foreign(file: WeightFile) -> str:

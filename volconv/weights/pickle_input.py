@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from ..errors import WeightsError
 from .byte_sources import ByteSource, PartOf, Utf8Bytes
+from .meter import Meter
 from .weight_file import WeightFile
 
 MAX_TEXT = 1 << 16
@@ -27,27 +28,6 @@ class Chunk:
     is_text: bool = False
 
 
-class Meter:
-    """Counts the memory that Python objects made from a file take, about, and stops at a multiple of its size."""
-
-    def __init__(self, file: WeightFile) -> None:
-        self._file = file
-        self._left = 10 * file.size + (1 << 21)
-
-    def spend(self, nbytes: int) -> None:
-        """Count `nbytes` more.
-
-        Raises
-        ------
-        WeightsError
-            If it is too much for a file of this size.
-        """
-        self._left -= nbytes
-        if self._left < 0:
-            message = "pickle: found one that unfolds to many times its size, expected weights"
-            raise WeightsError(message, file=self._file.name)
-
-
 class PickleInput:
     """The bytes of one file or zip member, from `at` on; every length is held against what is left.
 
@@ -62,7 +42,7 @@ class PickleInput:
     def __init__(self, data: ByteSource, file: WeightFile, at: int = 0) -> None:
         self.data = data
         self.file = file
-        self.meter = Meter(file)
+        self.meter = Meter(file, "pickle")
         self.at = at
         self._window = b""
         self._window_start = at

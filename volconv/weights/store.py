@@ -32,6 +32,8 @@ class WeightsStore(Mapping[str, NDArray[Any]]):
         As given.
     format : str
         As in the registry: ``safetensors``, ``PyTorch``, ``MegEngine``, ...
+    layout : str
+        Whose order of axes the format has, ``keras``; empty where it says nothing of it.
     prefix : str
         As given.
     """
@@ -40,7 +42,8 @@ class WeightsStore(Mapping[str, NDArray[Any]]):
         self._file = file
         self.path = file.path
         self.prefix = prefix
-        self.format, self._reader = open_reader(file)
+        kind, self._reader = open_reader(file)
+        self.format, self.layout = kind.name, kind.layout
         every = self._reader.tensors
         self._infos = {key.removeprefix(prefix): info for key, info in every.items() if key.startswith(prefix)}
         if prefix and (not self._infos or all(key.startswith(".") for key in self._infos)):
@@ -108,7 +111,7 @@ def open_weights(path: Path | str, prefix: str = "", *, named_in_spec: bool = Fa
     ----------
     path : Path
         A file of PyTorch, MegEngine or Lucid, safetensors, npz, npy (one tensor, whose name is the empty string),
-        HDF5 (dots for slashes) or ONNX; or a folder of Lucid's shards.
+        HDF5 (dots for slashes), ONNX, or TensorFlow.js (``model.json`` or its numbers); or a folder of Lucid's shards.
     prefix : str
         What to leave off the names, ``model.`` for instance; names without it are not seen.
     named_in_spec : bool
