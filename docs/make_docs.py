@@ -21,6 +21,7 @@ from volconv.dialects import dialect_names
 from volconv.ops.base import Op
 from volconv.ops.conv_reader import WEIGHT_AND_BIAS
 from volconv.ops.initial import Initial
+from volconv.ops.norm_reader import NORM_TENSORS
 from volconv.ops.reader import Context, Dialect, OpReader
 from volconv.ops.registry import get_dialect
 from volconv.values import Values
@@ -37,6 +38,17 @@ OPERATORS_INTRODUCTION = (
     "Example: 4 channels to 8, kernel 3, two groups where the dialect computes groups. A weights file in another",
     "framework's layout is read with `weights: {file: …, layout: NAME}`.",
     "",
+)
+OTHERS_INTRODUCTION = (
+    "They mean the same in every dialect. `Add` reads two stages or more, of one size and as many channels, and sums",
+    "them in the order of its `inputs: [A, B, ...]`.",
+)
+NORM_INTRODUCTION = (
+    "At inference: `y = (x − running_mean)/sqrt(running_var + eps)·weight + bias`, a channel at a time, so that",
+    "for slices and for volumes are one. Computed as `scale·x + shift` with one rounding; scale and shift are",
+    "worked out in float64. Tensors: `weight`, `bias`, `running_mean`, `running_var`, in a weights file as",
+    "`NAME.running_mean` and so on; `num_batches_tracked` is not read. Behind a convolution or a sum it is",
+    "applied as values are stored; before one it stays a stage of its own.",
 )
 
 
@@ -155,10 +167,17 @@ def operators_page() -> str:
         lines += [f"## {name}", "", *table(("", *(d.name for d in dialects)), convolution_rows(name, dialects)), ""]
     for dialect in dialects:
         lines += [f"## The {dialect.name} dialect", "", *dialect_notes(dialect.name), ""]
-    lines += ["## Other operators", "", "They mean the same in every dialect.", ""]
+    norms = [name for name in names if dialects[0].readers[name].tensors == NORM_TENSORS]
+    lines += [*norm_section(norms, dialects), ""]
+    lines += [
+        "## Other operators",
+        "",
+        "They mean the same in every dialect. `Add` reads two stages or more, of one size",
+    ]
+    lines += ["and as many channels, and sums them in the order of its `inputs: [A, B, ...]`.", ""]
     rows = []
     for name, reader in dialects[0].readers.items():
-        if name not in convolutions:
+        if name not in (*convolutions, *norms):
             keys = ", ".join(f"`{key}`" for key in reader.parameters) or "–"
             tensors = ", ".join(f"`{tensor}`" for tensor in reader.tensors) or "–"
             rows.append((f"`{name}`", keys, tensors))
@@ -180,9 +199,11 @@ def dialect_notes(name: str) -> list[str]:
 def convolution_rows(name: str, dialects: list[Dialect]) -> Iterator[tuple[str, ...]]:
     """Yield a row for each parameter any dialect has, then what each dialect makes of an example."""
     readers = [dialect.readers[name] for dialect in dialects]
-    every = dict.fromkeys(key for d in dialects for op in d.readers.values() if op.refused for key in op.parameters)
+    every = dict.fromkeys(
+        key for d in dialects for op in d.readers.values() if op.tensors == WEIGHT_AND_BIAS for key in op.parameters
+    )
     for key in every:
-        yield (f"`{key}`", *(convolution_cell(reader, key) for reader in readers))
+        yield (f"`{key}`", *(parameter_cell(reader, key) for reader in readers))
     yield ("call without the batch axis", *("yes" if reader.unbatched else "no" for reader in readers))
     yield ("call with `output_size`", *("yes" if reader.output_size else "no" for reader in readers))
     examples = [example(reader) for reader in readers]
@@ -194,12 +215,26 @@ def convolution_rows(name: str, dialects: list[Dialect]) -> Iterator[tuple[str, 
         yield (f"initial `{tensor}`, example", *(distribution(initial) for initial in drawn))
 
 
-def convolution_cell(reader: OpReader, key: str) -> str:
+def norm_section(names: list[str], dialects: list[Dialect]) -> list[str]:
+    """Return the section of the normalisations: the formula, and a table of parameters."""
+    has = [[name for name in names if name in dialect.readers] for dialect in dialects]
+    readers = [dialect.readers[found[0]] for dialect, found in zip(dialects, has, strict=True)]
+    rows = [("operators", *(", ".join(f"`{name}`" for name in found) for found in has))]
+    for key in dict.fromkeys(key for reader in readers for key in reader.parameters):
+        rows.append((f"`{key}`", *(parameter_cell(reader, key) for reader in readers)))
+    shapes = [next(iter(r.stored_shapes(r.read(Values({}), Context(8))).values())) for r in readers]
+    rows.append(("shape of each tensor, 8 channels", *(f"`{shape}`" for shape in shapes)))
+    return [f"## {' and '.join(names)}", "", *NORM_INTRODUCTION, "", *table(("", *(d.name for d in dialects)), rows)]
+
+
+def parameter_cell(reader: OpReader, key: str) -> str:
     """Return what a dialect takes for a parameter, with its default, or why it refuses it."""
     if key not in reader.parameters:
         return f"refused: {reader.refused[key]}"
     entry = reader.parameters[key]
-    return f"{entry['description']} ({entry['default']})" if "default" in entry else entry["description"]
+    default = str(entry.get("default", ""))
+    default = default.lower() if default in ("True", "False") else default
+    return f"{entry['description']} ({default})" if default else entry["description"]
 
 
 def example(reader: OpReader) -> Op:

@@ -24,5 +24,7 @@ def test_the_nearest_name_is_told():
 
 def test_every_dialect_has_every_operator():
     names = set(get_dialect("torch").readers)
-    assert {"Conv3d", "Conv2d", "ConvTranspose3d", "ConvTranspose2d"} < names
-    assert all(set(get_dialect(name).readers) == names for name in dialect_names())
+    assert {"Conv3d", "Conv2d", "ConvTranspose3d", "ConvTranspose2d", "BatchNorm3d", "BatchNorm2d", "Add"} < names
+    for name in dialect_names():
+        lacking = {"BatchNorm3d"} if name == "megengine" else set()
+        assert set(get_dialect(name).readers) == names - lacking

@@ -11,16 +11,19 @@ from ..graph.model import Node
 from ..kernels.catalog import Epilogue
 from ..ops.activations import Activation
 from ..ops.affine import Affine
+from ..ops.batch_norm import BatchNorm, scale_and_shift
 
 
 def make_epilogue(parts: tuple[Node, ...], channels: int, dtype: Any) -> Epilogue:
-    """Return the epilogue of `parts`: at most one affine, then at most one activation, over `channels`."""
+    """Return the epilogue of `parts`: at most one affine or norm, then at most one activation, over `channels`."""
     scale = shift = slope = None
     activation = "identity"
     parameters: tuple[float, ...] = ()
     for part in parts:
         if isinstance(part.op, Affine):
             scale, shift = _each(part.op.scale, channels, dtype), _each(part.op.shift, channels, dtype)
+        elif isinstance(part.op, BatchNorm):
+            scale, shift = (_each(table, channels, dtype) for table in scale_and_shift(part.op, part.tensors))
         elif isinstance(part.op, Activation):
             activation, parameters = part.op.kind, part.op.parameters
             if part.op.slopes:

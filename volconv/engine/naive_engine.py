@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from ..graph.model import INPUT, Graph, Node
 from ..kernels import naive
 from ..numeric import HALVES, round_to
 from ..ops.activations import Activation
+from ..ops.add import Add
 from ..ops.affine import Affine
+from ..ops.batch_norm import BatchNorm
 from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
 
@@ -25,9 +28,9 @@ def run_naive(graph: Graph, values: NDArray[Any], *, skip_outside: bool = False)
     """
     wires: dict[str, Floats] = {INPUT: _kept(np.asarray(values, np.float64), graph.input.dtype)}
     for node in graph.nodes:
-        result = _run(node, wires[node.inputs[0]], skip_outside)
+        result = _run(node, [wires[name] for name in node.inputs], skip_outside)
         for part in node.epilogue:
-            result = _run(part, result, skip_outside)
+            result = _run(part, [result], skip_outside)
         wires[node.name] = _kept(result, node.wire.dtype)
     return {name: wires[name] for name in graph.outputs}
 
@@ -37,8 +40,8 @@ def _kept(values: Floats, dtype: str) -> Floats:
     return round_to(values, dtype).astype(np.float64) if dtype in HALVES else values
 
 
-def _run(node: Node, x: Floats, skip_outside: bool) -> Floats:
-    op = node.op
+def _run(node: Node, inputs: Sequence[Floats], skip_outside: bool) -> Floats:
+    op, x = node.op, inputs[0]
     kept = np.float64 if node.wire.dtype == "float64" else np.float32
     tensors = {name: tensor.astype(kept).astype(np.float64) for name, tensor in node.tensors.items()}
     if isinstance(op, Conv3d):
@@ -59,4 +62,9 @@ def _run(node: Node, x: Floats, skip_outside: bool) -> Floats:
         return naive.activation(x, op.kind, op.parameters, tensors.get("weight"))
     if isinstance(op, Affine):
         return naive.affine(x, np.asarray(op.scale, kept), np.asarray(op.shift, kept))
+    if isinstance(op, Add):
+        return naive.add(inputs)
+    if isinstance(op, BatchNorm):
+        mean, variance = tensors["running_mean"], tensors["running_var"]
+        return naive.batch_norm(x, mean, variance, tensors.get("weight"), tensors.get("bias"), op.eps)
     return naive.vector_norm(x) if op.kernel == "vector_norm" else x

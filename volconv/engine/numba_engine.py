@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph.model import Node
+from ..kernels.add import BoundAdd, add_specs, bind_add
 from ..kernels.conv import BoundConv, bind_conv, kernel_specs
 from ..kernels.copies import copy_specs, run_copy
 from ..kernels.halves import half_specs, run_round
@@ -101,6 +102,8 @@ class NumbaEngine:
         elif isinstance(node.op, ConvTranspose3d):
             for phase, conv in bound:
                 self._run_phase(node.op, phase, conv, source, target)
+        elif node.op.kernel == "add":
+            self._run_add(bound, [views[name] for name in step.sources], target)
         elif node.op.kernel == "pointwise":
             self._run_plain(bound.run, source, target, min(source.channels, target.channels))
         elif node.op.kernel == "vector_norm":
@@ -115,6 +118,12 @@ class NumbaEngine:
             flat, source.at(region.start), source.steps, flat, target.at(region.start), target.steps,
             region.shape, channels,
         )  # fmt: skip
+
+    def _run_add(self, bound: BoundAdd, sources: Sequence[View], target: View) -> None:
+        region, flat = target.inner, self.arena.flat
+        inputs = [(source.at(region.start), source.steps) for source in sources]
+        channels = min(view.channels for view in (*sources, target))
+        bound.run(flat, inputs, flat, target.at(region.start), target.steps, region.shape, channels)
 
     def _run_conv(self, op: Conv3d, conv: BoundConv, source: View, target: View) -> None:
         region, flat = target.inner, self.arena.flat
@@ -174,6 +183,8 @@ def _bind(node: Node, plan: Plan) -> Any:
             part = phase_weights(op, phase, weight)
             bound.append((phase, bind_conv(kernel, replace(shape, taps=part.shape[2]), part, bias, epilogue)))
         return bound
+    if op.kernel == "add":
+        return bind_add(make_epilogue(node.epilogue, channels, dtype), dtype)
     if op.kernel == "pointwise":
         return bind_pointwise(make_epilogue((node, *node.epilogue), channels, dtype), dtype)
     return None
@@ -187,6 +198,8 @@ def needed_kernels(plan: Plan) -> list[KernelSpec]:
         if isinstance(node.op, Conv3d | ConvTranspose3d):
             epilogue = make_epilogue(node.epilogue, node.wire.channels, dtype)
             specs.extend(kernel_specs(plan.kernels[node.name], conv_shape(node.op, dtype), epilogue))
+        elif node.op.kernel == "add":
+            specs.extend(add_specs(dtype))
         elif node.op.kernel == "pointwise":
             specs.extend(pointwise_specs(dtype))
         else:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ..kernels.add import add_specs
 from ..kernels.catalog import ConvShape, Epilogue, choose_conv
 from ..kernels.conv import kernel_specs
 from ..kernels.copies import copy_specs
@@ -26,7 +27,7 @@ def list_kernels(dtypes: tuple[str, ...] = ("float32", "float64")) -> list[Kerne
             for step in (1, 2):
                 shape = ConvShape(16, outputs, 1, 27, dtype, step)  # type: ignore[arg-type]
                 specs.extend(kernel_specs(choose_conv(shape), shape, Epilogue()))
-        specs.extend((*pointwise_specs(dtype), *norm_specs(dtype), *copy_specs(dtype)))
+        specs.extend((*pointwise_specs(dtype), *add_specs(dtype), *norm_specs(dtype), *copy_specs(dtype)))
     return list(dict.fromkeys(specs))
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import ShapeError, SpecError, WeightsError
-from ..numeric import HALVES, round_to
+from ..numeric import HALVES, compute_dtype, round_to
 from ..ops.base import Array, Op, Wire
 from ..ops.reader import Context, Dialect, OpReader
 from ..ops.registry import get_dialect
 from ..spec.model import GeneratorSource, InitSource, InlineSource, KeySource, Spec, Stage, TensorSource
 from ..values import Values, nearest
 from .model import INPUT, Graph, Node
+from .places import check_inputs
 from .tensors import TensorLoader, Wanted, check_shape
 
 
@@ -46,8 +48,7 @@ def build_graph(spec: Spec, wire: Wire, loader: TensorLoader, extra_outputs: tup
         )
     nodes: dict[str, Node] = {}
     for stage in spec.stages:
-        wires = tuple(wire if name == INPUT else nodes[name].wire for name in stage.inputs)
-        nodes[stage.name] = _build_node(stage, wires, dialect, loader)
+        nodes[stage.name] = _build_node(stage, wire, nodes, dialect, loader)
     outputs = (*spec.outputs, *(name for name in extra_outputs if name not in spec.outputs))
     return Graph(wire, tuple(nodes.values()), outputs)
 
@@ -57,16 +58,20 @@ def make_loader(spec: Spec, weights: Any = None) -> TensorLoader:
     return TensorLoader(spec, get_dialect(spec.dialect), weights)
 
 
-def _build_node(stage: Stage, wires: tuple[Wire, ...], dialect: Dialect, loader: TensorLoader) -> Node:
+def _build_node(stage: Stage, volume: Wire, nodes: Mapping[str, Node], dialect: Dialect, loader: TensorLoader) -> Node:
     reader = _find_reader(stage, dialect)
+    wires = tuple(volume if name == INPUT else nodes[name].wire for name in stage.inputs)
     values = Values(stage.values, stage.places, stage.place, f"stage {stage.name!r} ({stage.op})")
-    if len(wires) != 1:
-        values.fail("inputs", f"{len(wires)} inputs", "one")
+    fewest, most = reader.inputs
+    if len(wires) < fewest or (most is not None and len(wires) > most):
+        key = next((key for key in ("inputs", "input") if key in stage.places), None)
+        values.fail(key, _count(len(wires)), _expected_inputs(fewest, most))
     for name in stage.tensors:
         if name not in reader.tensors:
             known = ", ".join(reader.tensors) or "none"
             values.fail(name, f"tensor {name!r}", f"one that {stage.op} wants: {known}{nearest(name, reader.tensors)}")
     try:
+        check_inputs(stage.inputs, volume, nodes)
         op, tensors = _read(stage, reader, values, wires[0], loader)
         return Node(stage.name, stage.op, op, stage.inputs, op.out_wire(wires), tensors)
     except ShapeError as error:
@@ -76,6 +81,16 @@ def _build_node(stage: Stage, wires: tuple[Wire, ...], dialect: Dialect, loader:
         raise ShapeError(
             f"stage {stage.name!r} ({stage.op}): {error.message}", file=place.file or None, where=str(place) or None
         ) from error
+
+
+def _expected_inputs(fewest: int, most: int | None) -> str:
+    if most is None:
+        return f"at least {fewest}, as inputs: [A, B]"
+    return "one" if most == 1 else f"{fewest} to {most}, as inputs: [A, B]"
+
+
+def _count(inputs: int) -> str:
+    return "1 input" if inputs == 1 else f"{inputs} inputs"
 
 
 def _find_reader(stage: Stage, dialect: Dialect) -> OpReader:
@@ -96,8 +111,9 @@ def _read(
     if not reader.tensors:
         return reader.read(values, Context(wire.channels, shape=wire.shape)), {}
     source = _source(stage, "weight")
-    weight = None if isinstance(source, InitSource) else loader.find(source, stage, reader, wire)
-    if "bias" in reader.tensors:
+    sought = reader.follows_weight and not isinstance(source, InitSource)
+    weight = loader.find(source, stage, reader, wire) if sought else None
+    if reader.follows_weight and "bias" in reader.tensors:
         default = not isinstance(source, GeneratorSource | InlineSource)
         values = replace_values(values, bias="bias" in stage.tensors or values.get("bias", default))
     if isinstance(source, GeneratorSource) and weight is not None:
@@ -105,8 +121,12 @@ def _read(
     depthwise = isinstance(source, GeneratorSource)
     shape = None if weight is None else loader.reader_of(source, reader).plain_shape(weight.shape)
     op = reader.read(values, Context(wire.channels, shape, depthwise, wire.shape))
+    wanted_shapes = reader.stored_shapes(op)
+    for name in stage.tensors:
+        if name not in wanted_shapes:
+            values.fail(name, f"tensor {name!r}", f"none of that name with these parameters: {stage.op} has it not")
     tensors = {}
-    for name in reader.stored_shapes(op):
+    for name in wanted_shapes:
         origin = _source(stage, name, like=source)
         if isinstance(origin, InitSource):
             stored = loader.initialise(origin, op, reader, name, stage)
@@ -117,7 +137,21 @@ def _read(
             check_shape(found.shape, wanted, f"stage {stage.name!r} ({stage.op}): {_label(origin, name)}", place)
             stored = found.read()
         tensors[name] = _finite(reader.canonical(op, name, stored), wire.dtype, stage, name)
+        if isinstance(origin, KeySource):
+            for ignored in reader.ignored:
+                loader.pass_over(f"{origin.key.removesuffix(name)}{ignored}")
+    _check_values(reader, op, tensors, wire.dtype, stage)
     return op, tensors
+
+
+def _check_values(reader: OpReader, op: Op, tensors: Mapping[str, Array], dtype: str, stage: Stage) -> None:
+    try:
+        reader.check_tensors(op, tensors, compute_dtype(dtype))
+    except WeightsError as error:
+        place = stage.place
+        raise WeightsError(
+            f"stage {stage.name!r} ({stage.op}): {error.message}", file=place.file or None, where=str(place) or None
+        ) from error
 
 
 def replace_values(values: Values, **items: object) -> Values:

@@ -13,6 +13,7 @@ from ..dialects import DEFAULT
 from ..errors import SpecError, WeightsError
 from ..ops.activations import Activation
 from ..ops.base import Array, Op, Wire
+from ..ops.batch_norm import BatchNorm
 from ..ops.reader import Dialect, OpReader
 from ..ops.registry import find_layouts, get_dialect
 from ..spec.model import FileSource, GeneratorSource, InitSource, InlineSource, KeySource, Spec, Stage, TensorSource
@@ -33,7 +34,8 @@ class Found:
 
 
 def _remedy(source: KeySource) -> str:
-    return "bias: false" if source.key.endswith(".bias") else "weight:"
+    name = source.key.rpartition(".")[2]
+    return {"bias": "bias: false", "weight": "weight:"}.get(name, f"tensors: {{{name}: ...}}")
 
 
 def _in_memory(tensor: Array) -> Found:
@@ -73,6 +75,12 @@ class TensorLoader:
         if isinstance(source, GeneratorSource):
             return _in_memory(self._generate(source, stage, reader, wire))
         raise TypeError(f"no tensor from {type(source).__name__}")
+
+    def pass_over(self, key: str) -> None:
+        """Count `key` as read in every open file that has it: it changes nothing."""
+        for (path, prefix), store in self.stores.items():
+            if key in store:
+                self.used.add((path, prefix + key))
 
     def reader_of(self, source: TensorSource, reader: OpReader) -> OpReader:
         """Return the reader, of the dialect or another, in whose layout the tensor of `source` is."""
@@ -161,7 +169,8 @@ class TensorLoader:
 def initial_tensor(dialect: Dialect, op: Op, reader: OpReader, name: str, seed: int, stream: str) -> Array:
     """Return random numbers for tensor `name` of `op`, in the dialect's layout and from its distribution.
 
-    Slopes of a PReLU are 0.25 in every dialect, as He et al. (2015) start them.
+    Slopes of a PReLU are 0.25 in every dialect, as He et al. (2015) start them; batch normalisation starts as none:
+    weights and variances 1, biases and means 0.
 
     Parameters
     ----------
@@ -171,6 +180,8 @@ def initial_tensor(dialect: Dialect, op: Op, reader: OpReader, name: str, seed: 
     shape = reader.stored_shapes(op)[name]
     if isinstance(op, Activation):
         return np.full(shape, 0.25)
+    if isinstance(op, BatchNorm):
+        return np.full(shape, 1.0 if name in ("weight", "running_var") else 0.0)
     initial = dialect.initial(op, name, reader.rank)
     return make_initial(Distribution(initial.kind, initial.scale), shape, seed, stream)
 

@@ -138,6 +138,29 @@ def affine(x: ArrayLike, scale: ArrayLike, shift: ArrayLike) -> Floats:
     return x * _per_channel(scale, x.ndim) + _per_channel(shift, x.ndim)
 
 
+def add(inputs: Sequence[ArrayLike]) -> Floats:
+    """Return the sum of `inputs`, arrays of one shape."""
+    out = np.array(inputs[0], np.float64)
+    for x in inputs[1:]:
+        out += np.asarray(x, np.float64)
+    return out
+
+
+def batch_norm(
+    x: ArrayLike,
+    mean: ArrayLike,
+    variance: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    eps: float = 1e-5,
+) -> Floats:
+    """Return ``(x - mean)/sqrt(variance + eps)·weight + bias``, each one a channel, weight 1 and bias 0 if None."""
+    x = np.asarray(x, np.float64)
+    out: Floats = (x - _per_channel(mean, x.ndim)) / np.sqrt(_per_channel(variance, x.ndim) + eps)
+    out = out if weight is None else out * _per_channel(weight, x.ndim)
+    return out if bias is None else out + _per_channel(bias, x.ndim)
+
+
 def vector_norm(x: ArrayLike) -> Floats:
     """Return the Euclidean norm over channels, (1, D, H, W)."""
     squares: Floats = np.sum(np.square(np.asarray(x, np.float64)), axis=0, keepdims=True)
@@ -161,6 +184,8 @@ def _places(tap: Sequence[int], lengths: Sequence[int], stride: Sequence[int], d
 
 def _mix(x: Floats, weight: Floats, groups: int) -> Floats:
     """Return the channels (O, …) that the matrix `weight` (O, I/G) makes of `x` (I, …), group by group."""
+    if groups == 1:  # einsum would not use the linear algebra library
+        return np.tensordot(weight, x, 1)
     blocks = x.reshape(groups, -1, *x.shape[1:])
     rows = weight.reshape(groups, -1, weight.shape[1])
     mixed: Floats = np.einsum("goi,gi...->go...", rows, blocks)

@@ -15,7 +15,7 @@ from .activations import CODES, make_finish_row, pack_parameters
 from .catalog import Epilogue
 from .jit import KernelSpec, flat, get_kernel, int64, prange, register, types, void
 from .scalar import load, store
-from .walk import find_place, make_walk, next_place, offset_of
+from .walk import Walk, find_place, make_walk, next_place, offset_of
 
 Array = np.ndarray[Any, Any]
 _FIVE = types.UniTuple(int64, 5)
@@ -31,16 +31,35 @@ def bind_pointwise(epilogue: Epilogue, dtype: str) -> BoundPointwise:
     return BoundPointwise(epilogue, dtype)
 
 
-class BoundPointwise:
-    """An epilogue ready to run on its own; made by `bind_pointwise`."""
+class Finish:
+    """An epilogue packed for the kernels that apply it to rows: `pointwise.finish` and `add.sum`.
+
+    Attributes
+    ----------
+    by_channel : bool
+        Whether it differs by channel.
+    """
 
     def __init__(self, epilogue: Epilogue, dtype: str) -> None:
         self._code = CODES[epilogue.activation]
         self._affine = epilogue.scale is not None
         self._p, self._q = pack_parameters(epilogue.activation, epilogue.parameters, dtype)
         given = (epilogue.scale, epilogue.shift, epilogue.slope)
-        self._by_channel = any(table is not None for table in given)
+        self.by_channel = any(table is not None for table in given)
         self._tables = [np.zeros(1, dtype) if table is None else np.array(table, dtype) for table in given]
+
+    def arguments(self, walk: Walk, channels: int) -> tuple[Any, ...]:
+        """Return a kernel's last arguments for `walk` over `channels` channels, from the activation's code on."""
+        length = walk.segment if walk.axes[4].period else channels
+        tables = tuple(_repeat(table, channels, length) for table in self._tables)
+        return self._code, self._affine, *tables, self._p, self._q
+
+
+class BoundPointwise:
+    """An epilogue ready to run on its own; made by `bind_pointwise`."""
+
+    def __init__(self, epilogue: Epilogue, dtype: str) -> None:
+        self._finish = Finish(epilogue, dtype)
         self._dtype = dtype
 
     def run(
@@ -74,14 +93,11 @@ class BoundPointwise:
         """
         if min(*box, channels) <= 0:
             return
-        walk = make_walk(x_steps, out_steps, box, channels, by_channel=self._by_channel)
-        inner = walk.axes[4]
-        length = walk.segment if inner.period else channels
-        tables = tuple(_repeat(table, channels, length) for table in self._tables)
-        kernel = get_kernel(KernelSpec("pointwise.finish", self._dtype, (int(inner.period > 0),)))
+        walk = make_walk(x_steps, out_steps, box, channels, by_channel=self._finish.by_channel)
+        kernel = get_kernel(KernelSpec("pointwise.finish", self._dtype, (int(walk.axes[4].period > 0),)))
         kernel(
             *(x, x_start, walk.x_steps, out, out_start, walk.out_steps, walk.sizes, walk.channel_steps),
-            *(walk.segment, walk.tasks, self._code, self._affine, *tables, self._p, self._q),
+            *(walk.segment, walk.tasks, *self._finish.arguments(walk, channels)),
         )
 
 

@@ -1,4 +1,4 @@
-"""Walks over two arrays of the same box and channels in step, whatever their layouts: as few and long rows as can be.
+"""Walks over arrays of the same box and channels in step, whatever their layouts: as few and long rows as can be.
 
 A walk is five nested axes; the innermost is cut into segments. Knows nothing of what is done to a row.
 """
@@ -6,7 +6,7 @@ A walk is five nested axes; the innermost is cut into segments. Knows nothing of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -18,15 +18,17 @@ _TASKS = 64  # enough for threads to even out
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis: its length, and elements from one place to the next in both arrays.
+    """One axis: its length, and elements from one place to the next in the array read and in the one written.
 
-    `period` is the number of channels where the axis counts channels, over and over if it is longer; else 0.
+    `period` is the number of channels where the axis counts channels, over and over if it is longer; else 0. `more`
+    are the steps in further arrays that are read.
     """
 
     size: int
     x_step: int
     out_step: int
     period: int = 0
+    more: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Walk:
     def x_steps(self) -> tuple[int, ...]:
         """Elements from one place to the next in the array read."""
         return tuple(axis.x_step for axis in self.axes)
+
+    @property
+    def more_steps(self) -> tuple[tuple[int, ...], ...]:
+        """The same for each further array read."""
+        return tuple(zip(*(axis.more for axis in self.axes), strict=True))
 
     @property
     def out_steps(self) -> tuple[int, ...]:
@@ -68,9 +75,15 @@ class Walk:
 
 
 def make_walk(
-    x_steps: Sequence[int], out_steps: Sequence[int], box: Sequence[int], channels: int, *, by_channel: bool
+    x_steps: Sequence[int],
+    out_steps: Sequence[int],
+    box: Sequence[int],
+    channels: int,
+    *,
+    by_channel: bool,
+    more: Sequence[Sequence[int]] = (),
 ) -> Walk:
-    """Return the walk over `box` voxels of `channels` channels, axes joined where both arrays allow.
+    """Return the walk over `box` voxels of `channels` channels, axes joined where all arrays allow.
 
     Parameters
     ----------
@@ -82,22 +95,28 @@ def make_walk(
         Channels of each voxel.
     by_channel : bool
         Whether the work differs by channel, so that the walk has to keep count of them.
+    more : sequence of 4 ints
+        The steps of further arrays that are read.
     """
     period = channels if by_channel else 0
-    axes = [Axis(channels, x_steps[0], out_steps[0], period)]
-    axes += [Axis(*axis) for axis in zip(box, x_steps[1:], out_steps[1:], strict=True)]
+    sizes = (channels, *box)
+    axes = [
+        Axis(sizes[n], x_steps[n], out_steps[n], 0 if n else period, tuple(steps[n] for steps in more))
+        for n in range(4)
+    ]
     joined: list[Axis] = []
     for axis in sorted((a for a in axes if a.size != 1), key=lambda a: -abs(a.out_step)):
         if joined and _can_join(joined[-1], axis):
-            axis = Axis(joined.pop().size * axis.size, axis.x_step, axis.out_step, axis.period)
+            axis = replace(axis, size=joined.pop().size * axis.size)
         joined.append(axis)
     if not joined or joined[-1].out_step != 1:
-        joined.append(Axis(1, 1, 1))
-    return Walk((Axis(1, 0, 0),) * (5 - len(joined)) + tuple(joined))
+        joined.append(Axis(1, 1, 1, more=(1,) * len(more)))
+    return Walk((Axis(1, 0, 0, more=(0,) * len(more)),) * (5 - len(joined)) + tuple(joined))
 
 
 def _can_join(outer: Axis, inner: Axis) -> bool:
-    follows = outer.x_step == inner.size * inner.x_step and outer.out_step == inner.size * inner.out_step
+    outer_steps, inner_steps = ((a.x_step, a.out_step, *a.more) for a in (outer, inner))
+    follows = all(o == inner.size * i for o, i in zip(outer_steps, inner_steps, strict=True))
     # Channels are counted over and over along the innermost axis only.
     return follows and not outer.period and (not inner.period or inner.out_step == 1)
 

@@ -5,6 +5,8 @@ The contract, enforced by `volconv.testing.op_contract`:
 - ``out_wire`` holds every check on shapes; what it accepts can be computed.
 - ``in_interval`` is the backward rule: for outputs ``[a, b)`` of one axis, the inputs ``[a', b')`` they read. It may
   reach outside the input's domain; there the operator's ``padding_mode`` says what is read.
+- An operator of several inputs that reads them differently answers for each by ``in_interval_of(index, axis, out)``
+  beside it; `read_interval` asks whichever there is.
 - Computing any part of the output from its interval gives the same bits as computing the whole.
 """
 
@@ -39,6 +41,8 @@ class Wire:
         From this grid to the input volume's.
     spacing_mm : tuple of float or None
         Of this grid along D, H, W; None where the scan does not say.
+    moves : int
+        Stages between the input volume and here whose grid is not that of what they read.
     """
 
     shape: Triple
@@ -46,23 +50,24 @@ class Wire:
     dtype: str = "float32"
     voxel_map: VoxelMap = IDENTITY
     spacing_mm: Floats3 | None = None
+    moves: int = 0
 
     def derived(self, shape: Triple, channels: int, step: VoxelMap | None = None) -> Wire:
         """Return the wire behind an operator that maps its output voxels to this grid by `step`."""
         if step is None or step.is_identity:
-            return Wire(shape, channels, self.dtype, self.voxel_map, self.spacing_mm)
+            return Wire(shape, channels, self.dtype, self.voxel_map, self.spacing_mm, self.moves)
         spacing = self.spacing_mm
         if spacing is not None:
             d, h, w = (s * m for s, m in zip(spacing, step.scale, strict=True))
             spacing = (d, h, w)
-        return Wire(shape, channels, self.dtype, step.after(self.voxel_map), spacing)
+        return Wire(shape, channels, self.dtype, step.after(self.voxel_map), spacing, self.moves + 1)
 
 
 class Op(Protocol):
     """One operator with all its parameters."""
 
     kernel: ClassVar[str]
-    """Which family of kernels computes it: conv, conv_transpose, pointwise, vector_norm, copy."""
+    """Which family of kernels computes it: conv, conv_transpose, pointwise, add, vector_norm, copy."""
 
     @property
     def padding_mode(self) -> str | None:
@@ -96,6 +101,13 @@ class Local:
     def tensor_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Return no weights."""
         return {}
+
+
+def read_interval(op: Op, index: int, axis: int, out: Interval) -> Interval:
+    """Return the voxels of input number `index` that outputs `out` of `axis` read, before clipping to its domain."""
+    of_input = getattr(op, "in_interval_of", None)
+    interval: Interval = op.in_interval(axis, out) if of_input is None else of_input(index, axis, out)
+    return interval
 
 
 def source_index(index: Array, length: int, mode: str) -> Array:

@@ -49,6 +49,10 @@ def _as_stored(shape: Shape) -> Shape:
     return shape
 
 
+def _no_fault(op: Op, tensors: Mapping[str, Array], dtype: str) -> None:  # noqa: ARG001
+    return None
+
+
 def _no_text(op: Op, written: Mapping[str, Any]) -> str:  # noqa: ARG001
     return ""
 
@@ -77,6 +81,14 @@ class OpReader:
         Names of the tensors it may want.
     in_axis : int
         Axis of the weight that counts inputs: 1, or 0 for transposed convolutions.
+    follows_weight : bool
+        Whether parameters left out may follow from the weight's shape, so that it is looked for before they are read.
+    check_tensors : callable
+        (op, canonical tensors, type of computation); raises `WeightsError` for values that cannot be computed with.
+    ignored : tuple of str
+        Tensors that files hold beside the wanted ones and that change nothing.
+    inputs : (int, int or None)
+        Fewest and most stages it reads; None: any number.
     refused : mapping
         Parameters that other dialects know and this one has not, to the reason.
     unbatched : bool
@@ -96,6 +108,10 @@ class OpReader:
     rank: int = 3
     tensors: tuple[str, ...] = ()
     in_axis: int = 1
+    follows_weight: bool = True
+    check_tensors: Callable[[Op, Mapping[str, Array], str], None] = _no_fault
+    ignored: tuple[str, ...] = ()
+    inputs: tuple[int, int | None] = (1, 1)
     refused: Mapping[str, str] = field(default_factory=dict)
     unbatched: bool = True
     output_size: bool = False

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..graph.model import INPUT, Graph, Node
 from ..kernels.catalog import ConvKernel, ConvShape, Layout, choose_conv
 from ..numeric import compute_dtype
-from ..ops.base import Op, Wire
+from ..ops.base import Wire, read_interval
 from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
 from .model import Buffer, Step
@@ -43,10 +43,10 @@ def choose_kernels(graph: Graph) -> dict[str, ConvKernel]:
     }
 
 
-def reads_outside(op: Op, wire: Wire, out: Wire) -> bool:
-    """Return whether `op` ever reads voxels outside the domain of `wire`."""
+def reads_outside(node: Node, index: int, wire: Wire) -> bool:
+    """Return whether `node` ever reads voxels outside the domain of `wire`, its input number `index`."""
     for axis in range(3):
-        a, b = op.in_interval(axis, (0, out.shape[axis]))
+        a, b = read_interval(node.op, index, axis, (0, node.wire.shape[axis]))
         if a < 0 or b > wire.shape[axis]:
             return True
     return False
@@ -56,40 +56,52 @@ def lay_out(graph: Graph, kernels: Mapping[str, ConvKernel]) -> Layouts:
     """Return buffers and steps for `graph`.
 
     A wire is kept once, in the layout its producer writes, with room for the borders of its readers; a reader that
-    wants another layout or another kind of border gets a copy of its own.
+    wants another layout or another kind of border gets a copy of its own. Stages that take any layout write that of
+    their first input and read all inputs in it.
     """
     out = Layouts()
-    _place(graph, INPUT, "first", graph.input.channels, out, kernels)
-    for node in graph.nodes:
-        layout, channels = _written(node, out, kernels)
-        _place(graph, node.name, layout, channels, out, kernels)
+    written = _written(graph, kernels)
+    for name in (INPUT, *(node.name for node in graph.nodes)):
+        _place(graph, name, written, out, kernels)
     return out
 
 
-def _written(node: Node, out: Layouts, kernels: Mapping[str, ConvKernel]) -> tuple[Layout, int]:
-    channels = node.wire.channels
-    if node.name in kernels:
-        kernel = kernels[node.name]
-        if kernel.writes == "last":
-            return "last", -(-channels // kernel.channel_multiple) * kernel.channel_multiple
-        return "first", channels
-    source = out.buffers[out.reads[(node.name, 0)]]
-    if node.op.kernel == "vector_norm" or source.layout == "first":
-        return "first", channels
-    return "last", source.channels
+def _written(graph: Graph, kernels: Mapping[str, ConvKernel]) -> dict[str, tuple[Layout, int]]:
+    """Return the layout of each wire as its producer writes it, and the channels stored."""
+    out: dict[str, tuple[Layout, int]] = {INPUT: ("first", graph.input.channels)}
+    for node in graph.nodes:
+        channels = node.wire.channels
+        if node.name in kernels:
+            kernel = kernels[node.name]
+            stored = -(-channels // kernel.channel_multiple) * kernel.channel_multiple
+            out[node.name] = ("last", stored) if kernel.writes == "last" else ("first", channels)
+        elif node.op.kernel == "vector_norm" or out[node.inputs[0]][0] == "first":
+            out[node.name] = ("first", channels)
+        else:
+            out[node.name] = out[node.inputs[0]]
+    return out
 
 
 def _place(
-    graph: Graph, wire: str, layout: Layout, channels: int, out: Layouts, kernels: Mapping[str, ConvKernel]
+    graph: Graph,
+    wire: str,
+    written: Mapping[str, tuple[Layout, int]],
+    out: Layouts,
+    kernels: Mapping[str, ConvKernel],
 ) -> None:
     """Add the buffers of `wire`, the step that fills each, and what each consumer reads."""
+    layout, channels = written[wire]
     wanted: list[tuple[tuple[str, int], Layout, str | None]] = []
     for node in graph.consumers(wire):
         kernel = kernels.get(node.name)
-        needs: Layout = "first" if kernel is not None and kernel.reads == "first" else layout
-        outside = reads_outside(node.op, graph.wire(wire), node.wire)
-        mode = node.op.padding_mode if outside else None
-        wanted.extend(((node.name, i), needs, mode) for i, name in enumerate(node.inputs) if name == wire)
+        for i in (i for i, name in enumerate(node.inputs) if name == wire):
+            needs: Layout = layout
+            if kernel is not None:
+                needs = "first" if kernel.reads == "first" else layout
+            elif len(node.inputs) > 1:
+                needs = written[node.name][0]
+            mode = node.op.padding_mode if reads_outside(node, i, graph.wire(wire)) else None
+            wanted.append(((node.name, i), needs, mode))
     home_mode = next((mode for _, needs, mode in wanted if needs == layout and mode), None)
     home = Buffer(wire, wire, layout, channels, home_mode)
     out.buffers[home.name] = home

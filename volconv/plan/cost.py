@@ -129,7 +129,8 @@ def price(
             seconds += conv_seconds(shape, voxels[node.name], threads)
             packed += sum(t.nbytes for t in node.tensors.values()) + packed_bytes(kernels[node.name], shape)
         else:
-            seconds += voxels[node.name] * node.wire.channels * itemsize / _COPY_RATE / threads
+            sweeps = (len(node.inputs) + 1) / 2  # a copy reads once and writes once
+            seconds += sweeps * voxels[node.name] * node.wire.channels * itemsize / _COPY_RATE / threads
     for name, buffer in layouts.buffers.items():
         if buffer.source is not None or buffer.wire == "input":
             seconds += voxels[name] * buffer.channels * itemsize / _COPY_RATE

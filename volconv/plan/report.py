@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..geometry import Triple
-from ..graph.model import Graph, Node
+from ..graph.model import INPUT, Graph, Node
 from ..graph.passes import chain_names
+from ..graph.places import list_disagreements
 from ..numeric import HALVES, compute_dtype
 from .model import Plan
 from .tiling import format_bytes
@@ -25,6 +26,7 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
         "dtype": plan.graph.input.dtype,
         "computed_in": compute_dtype(plan.graph.input.dtype),
         "stages": [_describe_stage(plan, node) for node in plan.graph.nodes],
+        "notes": list(list_disagreements(plan.graph)),
         "outputs": {name: _describe_output(plan.graph, name) for name in plan.graph.outputs},
         "tiles": {"count": plan.count, "grid": list(plan.grid), "shape": list(plan.tile_shape)},
         "batch": plan.batch,
@@ -43,11 +45,12 @@ def _describe_stage(plan: Plan, node: Node) -> dict[str, Any]:
     return {
         "name": node.name,
         "op": " + ".join(chain_names(node)),
+        "inputs": list(node.inputs),
         "shape": list(node.wire.shape),
         "channels": node.wire.channels,
         "parameters": parameters,
         "macs": node.op.macs(node.wire.shape[0] * node.wire.shape[1] * node.wire.shape[2]),
-        "halo": list(halo(plan, node.inputs[0])),
+        "halo": [max(sides) for sides in zip(*(halo(plan, name) for name in node.inputs), strict=True)],
         "kernel": node.op.kernel if kernel is None else f"{kernel.algorithm}, channels {kernel.name}",
     }
 
@@ -83,7 +86,8 @@ def format_plan(plan: Plan) -> str:
     """Return the plan as text: a row a stage, then tiles, memory and time."""
     document = describe_plan(plan)
     header = ("stage", "op", "shape", "channels", "parameters", "multiply-adds", "halo", "kernel")
-    rows = [header, *(_row(stage) for stage in document["stages"])]
+    before = [INPUT, *(stage["name"] for stage in document["stages"])]
+    rows = [header, *(_row(stage, name) for stage, name in zip(document["stages"], before, strict=False))]
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     tiles = document["tiles"]
@@ -94,12 +98,17 @@ def format_plan(plan: Plan) -> str:
         f"memory   {format_bytes(plan.peak_bytes)} at the peak, {format_bytes(plan.arena_bytes)} of it for tiles",
         f"scratch  {format_bytes(plan.scratch_bytes)}",
         f"time     about {plan.seconds:.2g} s on {plan.threads} thread(s)",
+        *(f"note     {note}" for note in document["notes"]),
     ]
     return "\n".join(lines)
 
 
-def _row(stage: Mapping[str, Any]) -> tuple[str, ...]:
-    parameters = " ".join(f"{key}={_short(value)}" for key, value in stage["parameters"].items())
+def _row(stage: Mapping[str, Any], before: str) -> tuple[str, ...]:
+    """Return the cells of a stage; what it reads is said unless that is the stage `before` it alone."""
+    words = [f"{key}={_short(value)}" for key, value in stage["parameters"].items()]
+    if stage["inputs"] != [before]:
+        words.insert(0, f"{'input' if len(stage['inputs']) == 1 else 'inputs'}={','.join(stage['inputs'])}")
+    parameters = " ".join(words)
     return (
         stage["name"],
         stage["op"],

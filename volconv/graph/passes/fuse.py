@@ -1,6 +1,7 @@
-"""Folds an affine and an activation into the store of the stage before: one sweep over memory instead of three.
+"""Folds an affine or a norm, and an activation, into the store of the stage before: one sweep over memory, not three.
 
-The arithmetic of each value is the same fused or not, so asking for the result in between changes no bit.
+The arithmetic of each value is the same fused or not, so asking for the result in between changes no bit. Weights are
+never changed: a norm before a convolution stays a stage of its own, for the border pads with zeros what it has made.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from dataclasses import replace
 from ...numeric import HALVES
 from ...ops.activations import Activation
 from ...ops.affine import Affine
+from ...ops.batch_norm import BatchNorm
 from ..model import Graph, Node
 
-_HEADS = ("conv", "conv_transpose")
+_HEADS = ("conv", "conv_transpose", "add")
+_SCALING = (Affine, BatchNorm)
 
 
 def fuse_epilogues(graph: Graph) -> Graph:
-    """Return `graph` with every chain convolution → [Affine] → [activation] made one node."""
+    """Return `graph` with every chain convolution or sum → [affine or norm] → [activation] made one node."""
     nodes = {node.name: node for node in graph.nodes}
     for node in graph.nodes:
         head = nodes.get(node.inputs[0]) if node.name in nodes and node.inputs else None
@@ -43,6 +46,6 @@ def _may_follow(head: Node, node: Node) -> bool:
         return False
     if any(isinstance(op, Activation) for op in done):
         return False
-    if isinstance(node.op, Affine):
-        return not any(isinstance(op, Affine) for op in done)
+    if isinstance(node.op, _SCALING):
+        return not any(isinstance(op, _SCALING) for op in done)
     return isinstance(node.op, Activation)

@@ -8,6 +8,7 @@ it would divide by zero, compute with the wrong numbers or fail at the first for
 - Lucid 2.x padded ``same`` alike at both ends, so that even kernels shrank the size by one: give such a network's
   padding as numbers, ``total // 2``.
 - Lucid sets no limit to ``output_padding``; torch's holds here.
+- ``BatchNorm3d`` and ``BatchNorm2d`` (``lucid/nn/modules/normalization.py``) are those of ``eval()``.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from ..conv_reader import (
 )
 from ..conv_transpose3d import ConvTranspose3d
 from ..initial import uniform_by_fan
+from ..norm_reader import AFFINE, EPS, NUM_FEATURES, TRACKED, format_norm, make_norm_reader, momentum
 from ..reader import INT, INTS, Context, Dialect, OpReader
 from ..simple import SIMPLE_READERS
 from ..window import PADDING_MODES
@@ -72,6 +74,14 @@ _REFUSED = {
 }
 _REFUSED_CONV = {**_REFUSED, "output_padding": "only transposed convolutions have it"}
 _REFUSED_TRANSPOSED = {**_REFUSED, "padding_mode": "Lucid's transposed convolutions pad with zeros only"}
+
+
+_NORM = {**NUM_FEATURES, **EPS, **momentum(0.1, cumulative=True), **AFFINE, **TRACKED}
+_REFUSED_NORM = {
+    "bias": "Lucid has weight and bias together, by affine",
+    "freeze": "it is MegEngine's",
+    "training_mode": "it is ONNX'",
+}
 
 
 def _read_conv(values: Values, context: Context, rank: int) -> Conv3d:
@@ -130,6 +140,10 @@ def _reader(name: str, rank: int, *, transposed: bool) -> OpReader:
     )
 
 
+def _norm(name: str, rank: int) -> OpReader:
+    return make_norm_reader(name, _NORM, _REFUSED_NORM, lambda op, written: format_norm(op, written, 0.1), rank=rank)
+
+
 DIALECT = Dialect(
     "lucid",
     {
@@ -137,6 +151,8 @@ DIALECT = Dialect(
         "Conv2d": _reader("Conv2d", 2, transposed=False),
         "ConvTranspose3d": _reader("ConvTranspose3d", 3, transposed=True),
         "ConvTranspose2d": _reader("ConvTranspose2d", 2, transposed=True),
+        "BatchNorm3d": _norm("BatchNorm3d", 3),
+        "BatchNorm2d": _norm("BatchNorm2d", 2),
         **SIMPLE_READERS,
     },
     uniform_by_fan,

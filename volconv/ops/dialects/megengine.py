@@ -11,6 +11,8 @@ What MegEngine asserts at the first forward only is found here when the paramete
 - Sizes are ints or lists of exactly n ints; MegEngine's constructor would also truncate 2.7 and split "333".
 - ``compute_mode: default`` promises nothing and ``float32`` sums in float32, so summing in float32 serves both.
 - An all-float16 MegEngine rounds before and after it adds the bias; here the sum is rounded once.
+- ``BatchNorm2d`` (``module/batchnorm.py``; there is none in 3-D) is that of ``eval()``; its tensors are (1, C, 1, 1),
+  and ``freeze`` changes nothing.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from ..conv_reader import (
 )
 from ..conv_transpose3d import ConvTranspose3d
 from ..initial import Initial
+from ..norm_reader import AFFINE, EPS, NUM_FEATURES, TRACKED, format_norm, make_norm_reader, momentum
 from ..reader import INT, INTS, Context, Dialect, OpReader
 from ..simple import SIMPLE_READERS
 
@@ -193,4 +196,26 @@ _KINDS = (
           {**_ONNX_ONLY, **_ZEROS_ONLY}),
 )  # fmt: skip
 
-DIALECT = Dialect("megengine", {**{kind.name: kind.reader() for kind in _KINDS}, **SIMPLE_READERS}, initial_normal)
+_NORM = {
+    **NUM_FEATURES,
+    **EPS,
+    **momentum(0.9, cumulative=False),
+    **AFFINE,
+    **TRACKED,
+    "freeze": described({"type": "boolean"}, "true or false; of training alone", False),
+}
+_REFUSED_NORM = {"bias": "MegEngine has weight and bias together, by affine", "training_mode": "it is ONNX'"}
+_BATCH_NORM = make_norm_reader(
+    "BatchNorm2d",
+    _NORM,
+    _REFUSED_NORM,
+    lambda op, written: format_norm(op, written, 0.9),
+    rank=2,
+    stored_shape=lambda channels: (1, channels, 1, 1),
+)
+
+DIALECT = Dialect(
+    "megengine",
+    {**{kind.name: kind.reader() for kind in _KINDS}, "BatchNorm2d": _BATCH_NORM, **SIMPLE_READERS},
+    initial_normal,
+)

@@ -1,6 +1,7 @@
-"""The onnx dialect: operators under torch's names with the meaning of ONNX' Conv and ConvTranspose.
+"""The onnx dialect: operators under torch's names with the meaning of ONNX' Conv, ConvTranspose, BatchNormalization.
 
-Reference: https://onnx.ai/onnx/operators/onnx__Conv.html and onnx__ConvTranspose.html, opset 22.
+Reference: https://onnx.ai/onnx/operators/onnx__Conv.html, onnx__ConvTranspose.html (opset 22) and
+onnx__BatchNormalization.html.
 
 - ``pads`` is [lows…, highs…]; ``padding`` (one number an end, as torch's) is refused beside ``auto_pad``, ``pads`` and
   ``output_shape``.
@@ -9,6 +10,8 @@ Reference: https://onnx.ai/onnx/operators/onnx__Conv.html and onnx__ConvTranspos
 - ``output_shape`` sets the size of a transposed convolution and with it the padding; ``pads`` is ignored beside it, as
   ONNX says. Where the size is beyond what no padding gives, the output is extended at its end, as ONNX Runtime does.
 - Zero padding only: other modes are ONNX' Pad, an operator of its own.
+- ``BatchNorm3d`` and ``BatchNorm2d`` are BatchNormalization of opset 15: ``weight`` is its scale, ``bias`` its B,
+  ``running_mean`` and ``running_var`` its input_mean and input_var, ``eps`` its epsilon.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ from ..conv_reader import (
 )
 from ..conv_transpose3d import ConvTranspose3d
 from ..initial import uniform_by_fan
+from ..norm_reader import EPS, NUM_FEATURES, format_norm, make_norm_reader, momentum
 from ..reader import INT, INTS, Context, Dialect, OpReader
 from ..simple import SIMPLE_READERS
 
@@ -71,6 +75,21 @@ _REFUSED_CONV = {
     **_REFUSED,
     "output_padding": "only transposed convolutions have it",
     "output_shape": "only transposed convolutions have it",
+}
+
+
+_NORM: dict[str, Mapping[str, Any]] = {
+    **NUM_FEATURES,
+    **EPS,
+    **momentum(0.9, cumulative=False),
+    "training_mode": described({"const": 0}, "0: another gathers statistics", 0),
+}
+_WHOLE = "ONNX always has scale and B"
+_REFUSED_NORM = {
+    "affine": _WHOLE,
+    "bias": _WHOLE,
+    "track_running_stats": "ONNX says training_mode",
+    "freeze": "it is MegEngine's",
 }
 
 
@@ -199,6 +218,10 @@ def _reader(name: str, rank: int, *, transposed: bool) -> OpReader:
     )
 
 
+def _norm(name: str, rank: int) -> OpReader:
+    return make_norm_reader(name, _NORM, _REFUSED_NORM, lambda op, written: format_norm(op, written, 0.9), rank=rank)
+
+
 DIALECT = Dialect(
     "onnx",
     {
@@ -206,6 +229,8 @@ DIALECT = Dialect(
         "Conv2d": _reader("Conv2d", 2, transposed=False),
         "ConvTranspose3d": _reader("ConvTranspose3d", 3, transposed=True),
         "ConvTranspose2d": _reader("ConvTranspose2d", 2, transposed=True),
+        "BatchNorm3d": _norm("BatchNorm3d", 3),
+        "BatchNorm2d": _norm("BatchNorm2d", 2),
         **SIMPLE_READERS,
     },
     uniform_by_fan,

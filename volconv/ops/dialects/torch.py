@@ -12,6 +12,8 @@ forward only (a kernel of 0, a negative padding) is found here when the paramete
 - A padding below 0, with which torch cuts off voxels in other modes than zeros, is refused; so are a dilation of 0 and
   an output of no voxels, which torch computes in transposed layers of half precision alone.
 - Layers of no input channels, of which torch makes an output of no channels, are refused.
+- ``BatchNorm3d`` and ``BatchNorm2d`` are those of ``eval()``: running statistics, which torch would gather of the batch
+  at hand with ``track_running_stats=False``. ``num_batches_tracked`` is not needed. An ``eps`` below 0 is refused.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from ..conv_reader import (
 )
 from ..conv_transpose3d import ConvTranspose3d
 from ..initial import uniform_by_fan
+from ..norm_reader import AFFINE, BIAS, EPS, NUM_FEATURES, TRACKED, format_norm, make_norm_reader, momentum
 from ..reader import INT, INTS, Context, Dialect, OpReader
 from ..simple import SIMPLE_READERS
 from ..window import PADDING_MODES
@@ -74,6 +77,10 @@ _REFUSED = {
     "output_shape": "it is ONNX'",
 }
 _REFUSED_CONV = {**_REFUSED, "output_padding": "only transposed convolutions have it"}
+
+
+_NORM = {**NUM_FEATURES, **EPS, **momentum(0.1, cumulative=True), **AFFINE, **BIAS, **TRACKED}
+_REFUSED_NORM = {"freeze": "it is MegEngine's", "training_mode": "it is ONNX'"}
 
 
 def _read_conv(values: Values, context: Context, rank: int) -> Conv3d:
@@ -153,6 +160,12 @@ def _transposed(name: str, rank: int) -> OpReader:
     )
 
 
+def _norm(name: str, rank: int) -> OpReader:
+    return make_norm_reader(
+        name, _NORM, _REFUSED_NORM, lambda op, written: format_norm(op, written, 0.1, with_bias=True), rank=rank
+    )
+
+
 DIALECT = Dialect(
     "torch",
     {
@@ -160,6 +173,8 @@ DIALECT = Dialect(
         "Conv2d": _conv("Conv2d", 2),
         "ConvTranspose3d": _transposed("ConvTranspose3d", 3),
         "ConvTranspose2d": _transposed("ConvTranspose2d", 2),
+        "BatchNorm3d": _norm("BatchNorm3d", 3),
+        "BatchNorm2d": _norm("BatchNorm2d", 2),
         **SIMPLE_READERS,
     },
     uniform_by_fan,
