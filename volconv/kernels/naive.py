@@ -184,8 +184,9 @@ def _places(tap: Sequence[int], lengths: Sequence[int], stride: Sequence[int], d
 
 def _mix(x: Floats, weight: Floats, groups: int) -> Floats:
     """Return the channels (O, …) that the matrix `weight` (O, I/G) makes of `x` (I, …), group by group."""
-    if groups == 1:  # einsum would not use the linear algebra library
-        return np.tensordot(weight, x, 1)
+    if groups == 1:  # einsum would not use the linear algebra library, which warns where einsum does not
+        with np.errstate(invalid="ignore"):
+            return np.tensordot(weight, x, 1)
     blocks = x.reshape(groups, -1, *x.shape[1:])
     rows = weight.reshape(groups, -1, weight.shape[1])
     mixed: Floats = np.einsum("goi,gi...->go...", rows, blocks)
