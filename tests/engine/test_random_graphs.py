@@ -53,6 +53,15 @@ def convolutions(draw, channels, outputs):
 
 
 @st.composite
+def dense(draw):
+    """A layer of the kind that shares products between outputs."""
+    return {"op": "Conv3d", "kernel_size": 3, "out_channels": draw(st.sampled_from([12, 16, 21, 33])),
+            "padding": draw(st.sampled_from(["same", "valid", draw(triples(0, 4))])), "dilation": draw(triples(1, 3)),
+            "padding_mode": draw(st.sampled_from(MODES)),
+            "weight": {"init": "default", "seed": draw(st.integers(0, 9))}}  # fmt: skip
+
+
+@st.composite
 def transposed(draw, outputs):
     stride, dilation = draw(triples(1, 3)), draw(triples(1, 2))
     extra = [draw(st.integers(0, max(s, d) - 1)) for s, d in zip(stride, dilation, strict=True)]
@@ -72,7 +81,7 @@ def generated(draw):
 
 
 @st.composite
-def pipelines(draw, outputs=(1, 3, 16), pointwise=tuple(POINTWISE)):
+def pipelines(draw, outputs=(1, 3, 16, 24), pointwise=tuple(POINTWISE)):
     """A spec as a mapping, the input's shape, and stages whose results are wanted too."""
     dtype = draw(st.sampled_from(["float32", "float32", "float64"]))
     channels = draw(st.integers(1, 4))
@@ -82,7 +91,7 @@ def pipelines(draw, outputs=(1, 3, 16), pointwise=tuple(POINTWISE)):
         source = draw(st.sampled_from([list(wires)[-1], *wires]))
         wire = wires[source]
         kinds = [convolutions(wire.channels, outputs), convolutions(wire.channels, outputs), transposed(outputs),
-                 generated(), st.sampled_from(pointwise), st.sampled_from(pointwise)]  # fmt: skip
+                 dense(), generated(), st.sampled_from(pointwise), st.sampled_from(pointwise)]  # fmt: skip
         stage = {**draw(draw(st.sampled_from(kinds))), "name": f"s{n}", "input": source}
         try:
             graph = graph_of({"stages": [*stages, stage], "dtype": dtype}, wires[INPUT])

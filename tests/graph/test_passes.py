@@ -136,3 +136,19 @@ def test_slopes_start_where_torchs_do():
 def test_a_bias_that_is_missing_may_be_left_out():
     with pytest.raises(SpecError, match=r"wants 'c\.bias' .* or bias: false in the stage"):
         graph_of([{"op": "Conv3d", "name": "c", "bias": True, "weight": np.ones((1, 1, 1, 1, 1))}])
+
+
+def test_dense_layers_of_many_channels_share_products_unless_told_not_to():
+    def layer(name, source, **more):
+        return {"name": name, "op": "Conv3d", "input": source, "kernel_size": 3, "padding": 1, "out_channels": 12,
+                "weight": {"init": "default", "seed": 0}, **more}  # fmt: skip
+
+    stages = [
+        layer("thin", "input"), layer("dense", "thin"), layer("dilated", "dense", dilation=4, padding=4),
+        layer("strided", "dense", stride=2), layer("grouped", "dense", groups=2), layer("flat", "dense", kernel_size=1),
+    ]  # fmt: skip
+    spec = load_spec_mapping({"volconv": 1, "stages": stages, "outputs": [s["name"] for s in stages]})
+    graph = optimise(build_graph(spec, Wire((9, 9, 9), 1, "float32"), make_loader(spec)))
+    assert {n.name for n in graph.nodes if n.algorithm == "winograd"} == {"dense", "dilated"}
+    graph = optimise(build_graph(spec, Wire((9, 9, 9), 1, "float32"), make_loader(spec)), "direct")
+    assert {n.algorithm for n in graph.nodes} == {"direct"}

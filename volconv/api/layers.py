@@ -12,6 +12,7 @@ from ..errors import ShapeError, UsageError, WeightsError
 from ..formats.in_memory import ArraySource
 from ..geometry import Triple
 from ..graph.model import INPUT, Graph, Node
+from ..graph.passes.algorithms import choose_algorithms
 from ..graph.tensors import Wanted, check_shape, initial_tensor
 from ..numeric import FLOATS, HALVES, INTEGERS, compute_dtype, numpy_dtype, round_to
 from ..ops.base import Op, Wire
@@ -161,6 +162,7 @@ class _Layer:
         graph = Graph(wire, (Node(self._op_name, self._op_name, op, (INPUT,), out, tensors),), (self._op_name,))
         if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
             return self._run_plainly(graph, volume)
+        graph = choose_algorithms(graph)
         result = run_graph(graph, ArraySource(volume), memory_budget(None), thread_count(None))[self._op_name]
         result = result.astype(numpy_dtype(self.dtype), copy=False)
         return result[None] if result.ndim == 4 else result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -23,7 +23,7 @@ from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
 from ..plan.buffers import conv_shape
 from ..plan.model import Plan, Step, Tile
-from .arena import Arena, View
+from .arena import Arena, View, allot
 from .base import Read, Write
 from .borders import fill_borders
 from .compiling import make_ready
@@ -60,6 +60,7 @@ class NumbaEngine:
         self._shapes = {buffer.name: plan.graph.wire(buffer.wire) for buffer in plan.buffers}
         self._modes = {buffer.name: buffer.mode for buffer in plan.buffers}
         self.arena = Arena(plan)
+        self._scratch = _make_scratch(self._bound, self.threads, self.arena.flat.dtype)
 
     def run_tile(self, tile: Tile, read: Read, write: Write) -> None:
         """Compute `tile`: every step of the plan, in order."""
@@ -134,7 +135,7 @@ class NumbaEngine:
         steps = (source.steps[0], *(s * n for s, n in zip(op.stride, source.steps[1:], strict=True)))
         conv.run(
             flat, source.at(first), steps, _outer_sum(offsets), flat, target.at(region.start), target.steps,
-            region.shape,
+            region.shape, region.start, self._scratch,
         )  # fmt: skip
 
     def _run_phase(self, op: ConvTranspose3d, phase: Phase, conv: BoundConv, source: View, target: View) -> None:
@@ -156,6 +157,12 @@ class NumbaEngine:
         )  # fmt: skip
 
 
+def _make_scratch(bound: Mapping[str, Any], threads: int, dtype: Any) -> NDArray[Any]:
+    """Return the kernels' working memory: one piece, since they run one after the other."""
+    needs = [conv.scratch_elements(threads) for conv in bound.values() if isinstance(conv, BoundConv)]
+    return allot(max(needs, default=0), dtype)
+
+
 def node_inputs(plan: Plan, node: Node) -> int:
     """Return the channels of what `node` reads."""
     return plan.graph.wire(node.inputs[0]).channels
@@ -173,7 +180,7 @@ def _bind(node: Node, plan: Plan) -> Any:
     op, channels = node.op, node.wire.channels
     if isinstance(op, Conv3d | ConvTranspose3d):
         epilogue = make_epilogue(node.epilogue, channels, dtype)
-        kernel, shape = plan.kernels[node.name], conv_shape(op, node.wire.dtype)
+        kernel, shape = plan.kernels[node.name], conv_shape(op, node.wire.dtype, node.algorithm)
         weight = node.tensors["weight"].astype(dtype)
         bias = node.tensors["bias"].astype(dtype) if op.bias else None
         if isinstance(op, Conv3d):
@@ -197,7 +204,7 @@ def needed_kernels(plan: Plan) -> list[KernelSpec]:
         dtype = compute_dtype(node.wire.dtype)
         if isinstance(node.op, Conv3d | ConvTranspose3d):
             epilogue = make_epilogue(node.epilogue, node.wire.channels, dtype)
-            specs.extend(kernel_specs(plan.kernels[node.name], conv_shape(node.op, dtype), epilogue))
+            specs.extend(kernel_specs(plan.kernels[node.name], conv_shape(node.op, dtype, node.algorithm), epilogue))
         elif node.op.kernel == "add":
             specs.extend(add_specs(dtype))
         elif node.op.kernel == "pointwise":

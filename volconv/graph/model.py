@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from ..kernels.catalog import Algorithm
 from ..ops.base import Array, Op, Wire
 
 INPUT = "input"
@@ -30,6 +31,8 @@ class Node:
         Weights in canonical layout, by torch state-dict name, in the type they were stored or made in.
     epilogue : tuple of Node
         Affine and activation that are applied to each value as it is stored; the last one gives the node its name.
+    algorithm : str
+        What the order of a convolution's sums follows; part of the result, so it is fixed here and not by the planner.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Node:
     wire: Wire
     tensors: Mapping[str, Array] = field(default_factory=dict)
     epilogue: tuple[Node, ...] = ()
+    algorithm: Algorithm = "direct"
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Layout = Literal["first", "last"]
 DTypeName = Literal["float32", "float64"]
+Algorithm = Literal["direct", "winograd"]
 
 ACTIVATIONS: Mapping[str, tuple[str, ...]] = {
     "identity": (),
@@ -53,6 +54,8 @@ class ConvShape:
         Of volumes, weights and sums.
     step_w : int
         Voxels between the inputs of two outputs that are neighbours along w: the stride of a forward convolution.
+    algorithm : {"direct", "winograd"}
+        What the sums' order follows: ``winograd`` shares products between pairs of outputs (`suits_winograd`).
     """
 
     in_channels: int
@@ -61,6 +64,7 @@ class ConvShape:
     taps: int
     dtype: DTypeName = "float32"
     step_w: int = 1
+    algorithm: Algorithm = "direct"
 
     @property
     def group_inputs(self) -> int:
@@ -86,9 +90,10 @@ class ConvKernel:
     ----------
     name : str
         Family: ``last`` (vectors of output channels), ``first`` (vectors of voxels along w), ``rows`` (as ``first`` for
-        one output channel a group, several output rows at once).
-    reads : {"first", "any"}
-        ``first``: fast when neighbours along w lie side by side (right for any steps); ``any``: any layout.
+        one output channel a group, several output rows at once), ``winograd`` (tiles of 2 x 2 x 2 outputs).
+    reads : {"first", "last", "any"}
+        ``first``: fast when neighbours along w lie side by side (right for any steps); ``last``: needs channels that
+        lie side by side; ``any``: any layout.
     writes : {"first", "last"}
         Layout of the output. ``last`` needs a channel step of 1 and writes `channel_multiple`-rounded channels.
     channel_multiple : int
@@ -96,9 +101,9 @@ class ConvKernel:
     lanes : int
         Values in a vector.
     block : int
-        Voxels (``last``) or vectors of voxels (``first``, ``rows``) in a register block.
+        Voxels (``last``), vectors of voxels (``first``, ``rows``) or tiles (``winograd``) in a register block.
     width : int
-        Vectors of output channels (``last``), output channels (``first``) or output rows (``rows``) in a block.
+        Vectors of output channels (``last``, ``winograd``), output channels (``first``) or output rows (``rows``).
     step : int
         Input step along w the loads are made for: 1, 2, or 0 for any.
     tail : int
@@ -107,8 +112,8 @@ class ConvKernel:
         Kernels of one algorithm give the same bits.
     """
 
-    name: Literal["last", "first", "rows"]
-    reads: Literal["first", "any"]
+    name: Literal["last", "first", "rows", "winograd"]
+    reads: Literal["first", "last", "any"]
     writes: Layout
     channel_multiple: int
     lanes: int
@@ -116,7 +121,7 @@ class ConvKernel:
     width: int
     step: int = 0
     tail: int = 0
-    algorithm: str = "direct"
+    algorithm: Algorithm = "direct"
 
 
 @dataclass(frozen=True)
@@ -175,7 +180,16 @@ _FIRST_BLOCKS = {
     True: {2: (8, 4), 3: (6, 3), 4: (4, 3), 5: (4, 3), 6: (4, 3), 7: (3, 2), 8: (3, 2)},
     False: {2: (4, 2), 3: (3, 2), 4: (2, 1), 5: (2, 1), 6: (2, 1), 8: (1, 1)},
 }
+_WINOGRAD_BLOCKS = {True: {3: 8, 2: 12, 1: 24}, False: {2: 6, 1: 12}}
 _ROWS_BLOCKS = {True: (8, 6), False: (3, 3)}
+
+
+def suits_winograd(
+    kernel_size: tuple[int, ...], stride: tuple[int, ...], groups: int, in_channels: int, out_channels: int
+) -> bool:
+    """Return whether tiles of 2 x 2 x 2 outputs pay for a layer: by its parameters alone, whatever the processor."""
+    dense = groups == 1 and kernel_size == (3, 3, 3) and stride == (1, 1, 1)
+    return dense and in_channels >= 12 and out_channels >= 12
 
 
 def _blocks_waste(channels: int, width: int) -> float:
@@ -203,6 +217,11 @@ def choose_conv(shape: ConvShape, bits: int | None = None) -> ConvKernel:
     many_registers = bits == 512
     outputs = shape.group_outputs
     vectors = -(-outputs // lanes)
+    if shape.algorithm == "winograd":
+        blocks = _WINOGRAD_BLOCKS[many_registers]
+        # one vector of weights a broadcast input keeps the load units as busy as the multipliers
+        width = min(blocks, key=lambda n: -(-vectors // n) * n * (1.25 if n == 1 else 1))
+        return ConvKernel("winograd", "last", "last", lanes, lanes, blocks[width], width, algorithm="winograd")
     whole = shape.groups == 1 or outputs % lanes == 0
     if whole and vectors >= 2 and outputs >= 16 and _blocks_waste(outputs, lanes) <= 0.15:
         blocks = _LAST_BLOCKS[many_registers]
@@ -219,8 +238,33 @@ def choose_conv(shape: ConvShape, bits: int | None = None) -> ConvKernel:
     return ConvKernel("first", "first", "first", 1, lanes, block, width, step, tail)
 
 
+_STRIP_BYTES = 400 * 2**10  # transformed inputs of a strip: with products and weights they stay in the L2 cache
+
+
+def winograd_strip(kernel: ConvKernel, shape: ConvShape) -> int:
+    """Return how many tiles of 2 x 2 x 2 outputs a thread has at work: whole register blocks, one to four."""
+    block_bytes = 64 * kernel.block * -(-shape.in_channels // kernel.lanes) * kernel.lanes * shape.itemsize
+    return kernel.block * max(1, min(48 // kernel.block, _STRIP_BYTES // block_bytes))
+
+
+def winograd_scratch(kernel: ConvKernel, shape: ConvShape) -> int:
+    """Return the elements of working memory a thread needs: a strip's transformed inputs and products."""
+    strip = winograd_strip(kernel, shape)
+    vectors = -(-shape.in_channels // kernel.lanes) * strip + kernel.width * strip + 2
+    return 64 * vectors * kernel.lanes
+
+
+def scratch_bytes(kernel: ConvKernel, shape: ConvShape, threads: int) -> int:
+    """Return the bytes of working memory that a call of `kernel` needs."""
+    return threads * winograd_scratch(kernel, shape) * shape.itemsize if kernel.name == "winograd" else 0
+
+
 def packed_bytes(kernel: ConvKernel, shape: ConvShape) -> int:
     """Return the bytes a bound kernel keeps: weights in its order, bias and epilogue."""
+    if kernel.name == "winograd":
+        vectors = -(-shape.out_channels // kernel.lanes)
+        width = -(-vectors // kernel.width) * kernel.width * kernel.lanes
+        return (shape.in_channels * (64 * width + 27 * vectors * kernel.lanes) + 8 * width) * shape.itemsize
     width = kernel.width * (kernel.lanes if kernel.name == "last" else 1)
     channels = shape.groups * -(-shape.group_outputs // width) * width
     return channels * (shape.group_inputs * shape.taps + 5) * shape.itemsize + 16 * shape.group_inputs * shape.taps
@@ -241,5 +285,7 @@ def conv_seconds(shape: ConvShape, voxels: int, threads: int) -> float:
     lanes = vector_bits() // (8 * shape.itemsize)
     products = voxels * shape.out_channels * shape.group_inputs * shape.taps
     values = voxels * (shape.in_channels * shape.step_w + shape.out_channels)
+    if shape.algorithm == "winograd":  # 64 products instead of 216, and the transforms
+        products = products * 64 // 216 + 12 * voxels * (shape.in_channels + shape.out_channels)
     multiply_adds_per_second = 2 * lanes * 2.2e9 * (0.8 if shape.group_outputs > 1 else 0.5)
     return max(products / multiply_adds_per_second, values * shape.itemsize / 8e9) / threads + 5e-5

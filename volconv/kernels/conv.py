@@ -1,37 +1,22 @@
-"""Bind a layer's weights to a kernel, and run it on any box of any arrays.
+"""Bind a layer's weights to a kernel, and run it on any box of any arrays: the door to all convolution kernels.
 
-Knows how weights are packed and jobs are cut for each kernel; nothing of volumes, tiles or padding.
+Knows nothing of volumes, tiles or padding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from . import conv_plan as at
-from . import jit
-from .catalog import ACTIVATIONS, IN_REGISTERS, ConvKernel, ConvShape, Epilogue
-from .row_sharing import FARTHEST, Sharing, pack_shared, share_rows
+from .bound_direct import SLACK, BoundConv, BoundRows
+from .bound_winograd import BoundWinograd
+from .catalog import ConvKernel, ConvShape, Epilogue
+from .conv_pack import kernel_specs
+
+__all__ = ["SLACK", "BoundConv", "bind_conv", "kernel_specs"]
 
 Array = np.ndarray[Any, Any]
-SLACK = 4096
-"""Elements that must be readable behind the last voxel addressed: lanes that are not stored read there."""
-_CACHED_WEIGHTS = 1 << 19  # bytes of weights that stay in the L2 cache while all voxels of a job use them
-_CACHE_LINE = 64
-_JOB_PRODUCTS = 1 << 23  # multiply-adds a job should have: some 100 microseconds
-
-
-def kernel_specs(kernel: ConvKernel, shape: ConvShape, epilogue: Epilogue) -> list[jit.KernelSpec]:
-    """Return what `bind_conv` of the same arguments will have compiled, for `jit.missing` and a child process."""
-    code = 0 if epilogue.activation in IN_REGISTERS else list(ACTIVATIONS).index(epilogue.activation)
-    ints: dict[str, tuple[int, ...]] = {
-        "last": (kernel.lanes, kernel.block, kernel.width, code),
-        "first": (kernel.lanes, kernel.block, kernel.tail, kernel.width, kernel.step, code),
-        "rows": (kernel.lanes, kernel.block, kernel.tail, kernel.step, code),
-    }
-    return [jit.KernelSpec(f"conv_{kernel.name}.conv", shape.dtype, ints[kernel.name])]
 
 
 def bind_conv(
@@ -60,238 +45,5 @@ def bind_conv(
     expected = (shape.out_channels, shape.group_inputs, shape.taps)
     if weights.shape != expected:
         raise ValueError(f"weights are {weights.shape}, expected {expected}")
-    bound = BoundRows if kernel.name == "rows" else BoundConv
+    bound = {"rows": BoundRows, "winograd": BoundWinograd}.get(kernel.name, BoundConv)
     return bound(kernel, shape, weights, bias, epilogue or Epilogue())
-
-
-class BoundConv:
-    """A convolution ready to run; made by `bind_conv`."""
-
-    def __init__(
-        self, kernel: ConvKernel, shape: ConvShape, weights: Array, bias: Array | None, epilogue: Epilogue
-    ) -> None:
-        self.kernel = kernel
-        self.shape = shape
-        self._width = kernel.width * (kernel.lanes if kernel.name == "last" else 1)
-        self._weights = self._pack_weights(weights.astype(shape.dtype))
-        mode, rows = _epilogue_rows(epilogue, shape.out_channels)
-        if bias is not None:
-            rows[at.BIAS] = bias
-        self._table = self._pack_table(rows)
-        self._affine, self._mode = epilogue.scale is not None, mode
-        self._activate = epilogue.activation not in IN_REGISTERS
-        (spec,) = kernel_specs(kernel, shape, epilogue)
-        self._run = jit.get_kernel(spec)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of packed weights and epilogue."""
-        return int(self._weights.nbytes + self._table.nbytes)
-
-    def run(
-        self,
-        x: Array,
-        x_start: int,
-        x_steps: Sequence[int],
-        taps: Array,
-        out: Array,
-        out_start: int,
-        out_steps: Sequence[int],
-        box: Sequence[int],
-    ) -> None:
-        """Compute every voxel (z, y, x) of a box, for every output channel o of group g.
-
-        ``out[out_start + o*oc + z*oz + y*oy + x*ox]`` becomes the epilogue of the bias plus the sum, over taps t and in
-        each over input channels c of the group, in this order, of
-        ``x[x_start + (g*I/G + c)*xc + z*xz + y*xy + x*xx + taps[t]] * W[o, c, t]``.
-
-        Parameters
-        ----------
-        x, out : flat arrays of the shape's dtype
-            4096 elements behind the last one addressed in `x` must be readable.
-        x_start, out_start : int
-            Element of voxel (0, 0, 0) of channel 0.
-        x_steps, out_steps : 4 ints
-            Elements from one channel, z, y, x to the next. A kernel that writes ``last`` needs a channel step of 1 and
-            room for channels rounded up to its `channel_multiple`.
-        taps : (T,) int array
-            Where each tap reads, in elements from the voxel.
-        box : 3 ints
-            Voxels along z, y, x.
-        """
-        if min(box) <= 0:
-            return
-        if box[2] > 1 and not self._can_load_rows(x_steps[3]):
-            for i in range(box[2]):
-                starts = x_start + i * x_steps[3], out_start + i * out_steps[3]
-                column = (*x_steps[:3], self.kernel.step or 1)
-                self.run(x, starts[0], column, taps, out, starts[1], out_steps, (*box[:2], 1))
-            return
-        plan = np.zeros(at.LENGTH, np.int64)
-        at.fill_steps(plan, x_start, x_steps, out_start, out_steps, box)
-        weights, tables = self._place_taps(plan, np.asarray(taps, np.int64))
-        if self.kernel.name == "first":
-            plan[at.HINTS] = len(tables)
-            tables = np.concatenate([tables, self._hints(tables, plan)])
-        self._cut_jobs(plan, jit.thread_count())
-        self._run(x, weights, self._table, out, tables, plan)
-
-    def _can_load_rows(self, x_step: int) -> bool:
-        """Return whether vectors along w can be loaded: at the step compiled for, and never far behind the input."""
-        kernel = self.kernel
-        if kernel.name == "last":
-            return True
-        return x_step == (kernel.step or x_step) and kernel.block * kernel.lanes * x_step <= SLACK
-
-    def _pack_weights(self, weights: Array) -> Array:
-        """Return the weights as the kernel reads them: (output block, tap, channel, width)."""
-        return self._by_blocks(weights.transpose(2, 1, 0).reshape(-1, self.shape.out_channels))
-
-    def _pack_table(self, rows: Array) -> Array:
-        """Return the epilogue's table (row, channel) as the kernel reads it: (output block, row, width)."""
-        return self._by_blocks(rows)
-
-    def _place_taps(self, plan: Array, taps: Array) -> tuple[Array, Array]:
-        """Return the weights, and the offset of each product's input."""
-        return self._weights, self._all_channels(taps, int(plan[at.X_C]))
-
-    def _hints(self, shifts: Array, plan: Array) -> Array:
-        """Return two offsets a product of lines to fetch ahead: what the block at this place of the next row reads.
-
-        A dilated layer reads more rows at a time than the processor's own prefetching follows.
-        """
-        reach = self.kernel.block * self.kernel.lanes * int(plan[at.X_X])
-        line = _CACHE_LINE // self.shape.itemsize
-        lines = np.unique((shifts[:, None] + np.arange(0, reach + line, line)) // line) * line
-        hints = np.full(2 * len(shifts), lines[-1] if len(lines) else 0)
-        hints[: len(lines)] = lines[: len(hints)]
-        return hints + int(plan[at.X_Y])
-
-    def _all_channels(self, offsets: Array, channel_step: int) -> Array:
-        """Return the offsets, each for every input channel of a group in turn."""
-        return np.add.outer(offsets, np.arange(self.shape.group_inputs) * channel_step).ravel()
-
-    def _count_lines(self, plan: Array) -> tuple[int, int]:
-        """Return how many units of work the box has, and the multiply-adds of one in each output block."""
-        products = max(1, self.shape.group_inputs * self.shape.taps) * self._width
-        voxels = int(plan[at.N_Z] * plan[at.N_Y] * plan[at.N_X])
-        if self.kernel.name == "last":
-            return voxels, products
-        return voxels // int(plan[at.N_X]), products * int(plan[at.N_X])
-
-    def _by_blocks(self, rows: Array) -> Array:
-        """Return (n, O) as flat (output block, n, width), zero where a group's last block is not full."""
-        shape, width = self.shape, self._width
-        blocks = -(-shape.group_outputs // width)
-        packed = np.zeros((len(rows), shape.groups, blocks * width), shape.dtype)
-        packed[:, :, : shape.group_outputs] = rows.reshape(len(rows), shape.groups, shape.group_outputs)
-        by_block = packed.reshape(len(rows), shape.groups * blocks, width).transpose(1, 0, 2)
-        return _align(by_block.ravel())
-
-    def _cut_jobs(self, plan: Array, threads: int) -> None:
-        """Write the layer's constants into `plan`, and jobs of about equal work, several a thread where possible."""
-        shape, kernel = self.shape, self.kernel
-        products = shape.group_inputs * shape.taps
-        blocks = -(-shape.group_outputs // self._width)
-        units, unit_products = self._count_lines(plan)
-        last = kernel.name == "last"
-        shares = shape.groups * blocks
-        # Blocks of one group read the same inputs; groups at once would be too many streams for the prefetchers.
-        a_job = 1 if last or units < 8 * threads else blocks
-        wanted = units * shares // (a_job * 4 * threads)
-        per_job = max(1, min(_JOB_PRODUCTS // (unit_products * a_job), wanted, units))
-        if last:  # enough voxels to pay for fetching weights that only the L3 cache holds
-            per_job = max(per_job, min(24 * kernel.block, wanted))
-            per_job = -(-per_job // kernel.block) * kernel.block
-        plan[at.PRODUCTS] = products
-        plan[at.SPLIT] = max(64, _CACHED_WEIGHTS // (self._width * shape.itemsize)) if last else products
-        plan[at.GROUP_INPUTS], plan[at.BLOCKS] = shape.group_inputs, blocks
-        plan[at.GROUP_OUTPUTS] = -(-shape.group_outputs // kernel.channel_multiple) * kernel.channel_multiple
-        plan[at.AFFINE], plan[at.MODE], plan[at.THREADS] = self._affine, self._mode, threads
-        plan[at.ACTIVATE] = self._activate
-        plan[at.WHOLE] = _whole_blocks(kernel, int(plan[at.N_X]))
-        plan[at.ALL_BLOCKS], plan[at.BLOCKS_A_JOB] = shares, a_job
-        plan[at.PER_JOB] = per_job
-        plan[at.JOBS] = -(-units // per_job) * -(-shares // a_job)
-
-
-class BoundRows(BoundConv):
-    """A convolution of one output channel a group, in blocks of rows that share what they load."""
-
-    _remembered = 32  # geometries: buffers of a plan have few different steps
-
-    def _pack_weights(self, weights: Array) -> Array:
-        self._shared: dict[tuple[Any, ...], tuple[Sharing, Array]] = {}
-        return weights.reshape(self.shape.groups, self.shape.group_inputs, self.shape.taps)
-
-    def _pack_table(self, rows: Array) -> Array:
-        return _align(np.repeat(rows.T[:, :, None], self._width, 2).astype(self.shape.dtype).ravel())
-
-    def _place_taps(self, plan: Array, taps: Array) -> tuple[Array, Array]:
-        """Return the weights, and offsets of all loads, runs and first rows; block rows lie along the plan's y."""
-        sharing, weights = self._share(plan, taps)
-        if sharing.along_z:
-            for z, y in ((at.N_Z, at.N_Y), (at.X_Z, at.X_Y), (at.OUT_Z, at.OUT_Y)):
-                plan[[z, y]] = plan[[y, z]]
-        spacing, rows = sharing.spacing, int(plan[at.N_Y])
-        firsts = [y for q in range(min(spacing, rows)) for y in range(q, rows, spacing * self._width)]
-        loads = self._all_channels(sharing.loads, int(plan[at.X_C]))
-        plan[at.RUNS], plan[at.RUNS_START] = len(sharing.runs), len(loads)
-        plan[at.ROW_BLOCKS], plan[at.ROW_STARTS] = len(firsts), len(loads) + sharing.runs.size
-        plan[at.SPACING], plan[at.ROW_STEP] = spacing, spacing * plan[at.OUT_Y]
-        plan[at.GROUP_WEIGHTS] = len(weights) // self.shape.groups
-        return weights, np.concatenate([loads, sharing.runs.ravel(), np.array(firsts, np.int64)])
-
-    def _share(self, plan: Array, taps: Array) -> tuple[Sharing, Array]:
-        """Return how rows share loads in this geometry, and the weights in that order."""
-        z_step, y_step, rows_z, rows_y = (int(plan[i]) for i in (at.X_Z, at.X_Y, at.N_Z, at.N_Y))
-        key = (taps.tobytes(), z_step, y_step, min(rows_z, FARTHEST + 1), min(rows_y, FARTHEST + 1))
-        if key not in self._shared:
-            if len(self._shared) >= self._remembered:
-                self._shared.clear()
-            sharing = share_rows(taps, (z_step, y_step), (rows_z, rows_y))
-            self._shared[key] = sharing, _align(pack_shared(sharing, self._weights).ravel())
-        return self._shared[key]
-
-    def _count_lines(self, plan: Array) -> tuple[int, int]:
-        _, products = super()._count_lines(plan)
-        return int(plan[at.N_Z] * plan[at.ROW_BLOCKS]), products
-
-
-def _align(values: Array) -> Array:
-    """Return a copy that begins at a cache line: vectors that straddle lines load at half the rate."""
-    room = np.empty(values.size + 64 // values.itemsize, values.dtype)
-    start = -room.ctypes.data % 64 // values.itemsize
-    room[start : start + values.size] = values
-    return room[start : start + values.size]
-
-
-def _whole_blocks(kernel: ConvKernel, voxels: int) -> int:
-    """Return how many of a row's voxels full blocks compute, such that they and the smaller ones waste least."""
-    if kernel.name == "last":
-        return voxels
-    vectors = -(-voxels // kernel.lanes)
-
-    def cost(tails: int) -> int:
-        blocks = max(0, -(-(vectors - tails * kernel.tail) // kernel.block))
-        # Two multiply-adds a cycle of four cycles' latency: a block takes at least as long as one of 8 sums.
-        return blocks * max(8, kernel.block * kernel.width) + tails * max(8, kernel.tail * kernel.width)
-
-    tails = min(range(-(-vectors // kernel.tail) + 1), key=cost)
-    return min(voxels, max(0, -(-(vectors - tails * kernel.tail) // kernel.block)) * kernel.block * kernel.lanes)
-
-
-def _epilogue_rows(epilogue: Epilogue, channels: int) -> tuple[int, Array]:
-    """Return the mode of the bounds in registers, and the table (row, channel)."""
-    rows = np.zeros((at.TABLE_ROWS, channels))
-    if epilogue.scale is not None and epilogue.shift is not None:
-        rows[at.SCALE], rows[at.SHIFT] = epilogue.scale, epilogue.shift
-    mode = at.NONE
-    if epilogue.activation in ("relu", "clip"):
-        low, high = epilogue.parameters or (0.0, np.inf)
-        mode, rows[at.LOW], rows[at.HIGH] = at.CLIP, low, high
-    elif epilogue.activation in ("leaky_relu", "prelu"):
-        mode, rows[at.LOW] = at.SLOPE, epilogue.parameters[0] if epilogue.slope is None else epilogue.slope
-    elif epilogue.parameters:
-        rows[at.LOW], rows[at.HIGH] = epilogue.parameters[0], epilogue.parameters[-1]
-    return mode, rows

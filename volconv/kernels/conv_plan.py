@@ -23,7 +23,10 @@ RUNS, RUNS_START = 28, 29  # `conv_rows`: runs of shared loads, and where they l
 ROW_BLOCKS, ROW_STARTS = 30, 31  # blocks of rows, and where the list of their first rows lies
 SPACING, ROW_STEP, GROUP_WEIGHTS = 32, 33, 34  # rows from one row of a block to the next; in elements; weights a group
 HINTS = 35  # `conv_first`: where the list of lines to fetch ahead lies
-LENGTH = 40
+TILES_Z, TILES_Y, TILES_X, TILES, STRIP = range(36, 41)  # `conv_winograd`: tiles an axis, in all, and a job
+CHUNKS, OUT_VECTORS = 41, 42  # vectors of input and of output channels
+VALUES_STEP, PRODUCTS_STEP, SLOT = 43, 44, 45  # scratch: elements from point to point, and a thread
+LENGTH = 48
 
 NONE, CLIP, SLOPE = range(3)
 BIAS, SCALE, SHIFT, LOW, HIGH = range(5)  # rows of the epilogue's table; LOW also holds slopes

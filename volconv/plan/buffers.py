@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..graph.model import INPUT, Graph, Node
-from ..kernels.catalog import ConvKernel, ConvShape, Layout, choose_conv
+from ..kernels.catalog import Algorithm, ConvKernel, ConvShape, Layout, choose_conv
 from ..numeric import compute_dtype
 from ..ops.base import Wire, read_interval
 from ..ops.conv3d import Conv3d
@@ -24,20 +24,20 @@ class Layouts:
     exports: dict[str, str] = field(default_factory=dict)
 
 
-def conv_shape(op: Conv3d | ConvTranspose3d, dtype: str) -> ConvShape:
+def conv_shape(op: Conv3d | ConvTranspose3d, dtype: str, algorithm: Algorithm = "direct") -> ConvShape:
     """Return what the choice of `op`'s kernel depends on."""
     taps = 1
     for k, s in zip(op.kernel_size, op.stride, strict=True):
         taps *= -(-k // s) if isinstance(op, ConvTranspose3d) else k
     step_w = op.stride[2] if isinstance(op, Conv3d) else 1
     kind = compute_dtype(dtype)
-    return ConvShape(op.in_channels, op.out_channels, op.groups, taps, kind, step_w)  # type: ignore[arg-type]
+    return ConvShape(op.in_channels, op.out_channels, op.groups, taps, kind, step_w, algorithm)  # type: ignore[arg-type]
 
 
 def choose_kernels(graph: Graph) -> dict[str, ConvKernel]:
     """Return the kernel of every convolution."""
     return {
-        node.name: choose_conv(conv_shape(node.op, node.wire.dtype))
+        node.name: choose_conv(conv_shape(node.op, node.wire.dtype, node.algorithm))
         for node in graph.nodes
         if isinstance(node.op, Conv3d | ConvTranspose3d)
     }
@@ -97,7 +97,7 @@ def _place(
         for i in (i for i, name in enumerate(node.inputs) if name == wire):
             needs: Layout = layout
             if kernel is not None:
-                needs = "first" if kernel.reads == "first" else layout
+                needs = layout if kernel.reads == "any" else kernel.reads
             elif len(node.inputs) > 1:
                 needs = written[node.name][0]
             mode = node.op.padding_mode if reads_outside(node, i, graph.wire(wire)) else None
@@ -108,18 +108,25 @@ def _place(
     sources = () if wire == INPUT else tuple(out.reads[(wire, i)] for i in range(len(graph.node(wire).inputs)))
     out.steps.append(Step("read" if wire == INPUT else "node", wire, sources, "" if wire == INPUT else wire))
     for reader, needs, mode in wanted:
-        target = home if needs == layout and mode in (None, home_mode) else _copy(graph, home, needs, mode, out)
+        target = (
+            home if needs == layout and mode in (None, home_mode) else _copy(graph, home, needs, mode, out, kernels)
+        )
         out.reads[reader] = target.name
     if wire in graph.outputs:
-        export = home if layout == "first" else _copy(graph, home, "first", None, out)
+        export = home if layout == "first" else _copy(graph, home, "first", None, out, kernels)
         out.exports[wire] = export.name
         out.steps.append(Step("write", "", (export.name,), wire))
 
 
-def _copy(graph: Graph, home: Buffer, layout: Layout, mode: str | None, out: Layouts) -> Buffer:
+def _copy(
+    graph: Graph, home: Buffer, layout: Layout, mode: str | None, out: Layouts, kernels: Mapping[str, ConvKernel]
+) -> Buffer:
     name = f"{home.wire}:{layout}:{mode or 'plain'}"
     if name not in out.buffers:
-        channels = graph.wire(home.wire).channels if layout == "first" else home.channels
+        channels = graph.wire(home.wire).channels
+        if layout == "last":  # voxels that begin at a vector's length load faster
+            multiple = max(kernel.channel_multiple for kernel in kernels.values())
+            channels = -(-channels // multiple) * multiple
         out.buffers[name] = Buffer(name, home.wire, layout, channels, mode, home.name)
         out.steps.append(Step("copy", name, (home.name,)))
     return out.buffers[name]

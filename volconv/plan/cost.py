@@ -9,7 +9,7 @@ from math import prod
 
 from ..geometry import Triple
 from ..graph.model import Graph
-from ..kernels.catalog import ConvKernel, conv_seconds, packed_bytes
+from ..kernels.catalog import ConvKernel, conv_seconds, packed_bytes, scratch_bytes
 from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
 from .buffers import Layouts, conv_shape
@@ -121,13 +121,14 @@ def price(
     tiles = prod(len(cut.windows) for cut in cuts)
     voxels = {name: prod(cut.total[name] for cut in cuts) for name in layouts.buffers}
     seconds = _START_SECONDS + traffic.seconds + tiles * len(layouts.steps) * _STEP_SECONDS + arena / _TOUCH_RATE
-    macs = packed = 0
+    macs = packed = scratch = 0
     for node in graph.nodes:
         macs += node.op.macs(voxels[node.name])
         if isinstance(node.op, Conv3d | ConvTranspose3d):
-            shape = conv_shape(node.op, node.wire.dtype)
+            shape = conv_shape(node.op, node.wire.dtype, node.algorithm)
             seconds += conv_seconds(shape, voxels[node.name], threads)
             packed += sum(t.nbytes for t in node.tensors.values()) + packed_bytes(kernels[node.name], shape)
+            scratch = max(scratch, scratch_bytes(kernels[node.name], shape, threads))
         else:
             sweeps = (len(node.inputs) + 1) / 2  # a copy reads once and writes once
             seconds += sweeps * voxels[node.name] * node.wire.channels * itemsize / _COPY_RATE / threads
@@ -135,7 +136,7 @@ def price(
         if buffer.source is not None or buffer.wire == "input":
             seconds += voxels[name] * buffer.channels * itemsize / _COPY_RATE
     seconds += _reading_seconds(cuts, traffic, graph.input.channels, itemsize)
-    return Cost(offsets, arena, _peak(graph, layouts, cuts, traffic, arena + packed), seconds, macs)
+    return Cost(offsets, arena, _peak(graph, layouts, cuts, traffic, arena + packed + scratch), seconds, macs)
 
 
 def _reading_seconds(cuts: tuple[AxisCut, AxisCut, AxisCut], traffic: Traffic, channels: int, itemsize: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..model import Graph, Node
+from .algorithms import choose_algorithms
 from .factor import factor_filters
 from .fuse import fuse_epilogues
 from .identity import drop_identities
@@ -15,7 +16,7 @@ def optimise(graph: Graph, algorithm: str = "auto") -> Graph:
     """Return `graph` with all passes applied; with `algorithm` ``direct`` none that reorders a sum."""
     graph = drop_identities(drop_unused(graph))
     if algorithm == "auto":
-        graph = factor_filters(graph)
+        graph = choose_algorithms(factor_filters(graph))
     return fuse_epilogues(graph)
 
 

@@ -1,0 +1,196 @@
+"""Winograd's algorithm: right to its bound, the same bits however a volume is cut, and no spread of NaN or infinity."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from volconv.kernels import jit
+from volconv.kernels.bound_winograd import place_tiles, transform_weights
+from volconv.kernels.catalog import ACTIVATIONS, ConvShape, Epilogue, choose_conv, packed_bytes
+from volconv.kernels.conv import bind_conv, kernel_specs
+
+from .conv_cases import SLACK, Case, exact
+
+C = 8
+"""Errors stay below C * eps * sum over channels of (largest input of the window) * (sum of the taps' magnitudes)."""
+
+
+def make_case(inputs, outputs, box, dilation=(1, 1, 1), dtype="float32", seed=0) -> Case:
+    return Case(ConvShape(inputs, outputs, 1, 27, dtype, 1, "winograd"), (3, 3, 3), box, dilation, seed=seed)
+
+
+def run(case, *, x=None, part=None, origin=(0, 0, 0), epilogue=None, bits=None):
+    """Compute `part` (start, stop) of the case's box, which begins at `origin` of the whole output."""
+    kernel = choose_conv(case.shape, bits)
+    bound = bind_conv(kernel, case.shape, case.weights, case.bias, epilogue)
+    start, stop = part or ((0, 0, 0), case.box)
+    x = case.x if x is None else x
+    window = tuple(slice(a, b + 2 * d) for a, b, d in zip(start, stop, case.dilation, strict=True))
+    x = np.ascontiguousarray(x[(slice(None), *window)].transpose(1, 2, 3, 0))
+    room = np.full(x.size + SLACK, np.nan, x.dtype)  # nothing beyond the window may matter
+    room[: x.size] = x.ravel()
+    box = [b - a for a, b in zip(start, stop, strict=True)]
+    stored = -(-case.shape.out_channels // kernel.lanes) * kernel.lanes
+    out = np.full((*box, stored), np.nan, x.dtype)
+    steps, out_steps = (np.array(a.strides) // a.itemsize for a in (x, out))
+    taps = (case.places * steps[:3]).sum(1)
+    place = [o + a for o, a in zip(origin, start, strict=True)]
+    flat = out.ravel()
+    bound.run(room, 0, (1, *steps[:3]), taps, flat, 0, (1, *out_steps[:3]), box, place)
+    return flat.reshape(out.shape)[..., : case.shape.out_channels].transpose(3, 0, 1, 2)
+
+
+def bound_of(case):
+    """Return eps * sum over channels of the window's largest input times the sum of the taps' magnitudes."""
+    x, weights = abs(case.x.astype(float)), abs(case.weights.astype(float))
+    windows = [
+        x[(slice(None), *(slice(p, p + n) for p, n in zip(place, case.box, strict=True)))] for place in case.places
+    ]
+    return np.finfo(case.shape.dtype).eps * np.einsum("cdhw,oc->odhw", np.max(windows, axis=0), weights.sum(2))
+
+
+cases = st.builds(
+    make_case,
+    st.sampled_from([1, 5, 16, 21, 40]),
+    st.sampled_from([1, 12, 16, 21, 33, 70]),
+    st.tuples(*[st.integers(1, 9)] * 3),
+    st.tuples(*[st.integers(1, 4)] * 3),
+    st.sampled_from(["float32", "float64"]),
+    st.integers(0, 99),
+)
+
+
+@given(cases)
+@settings(max_examples=40, deadline=None)
+def test_errors_stay_below_the_bound(case) -> None:
+    want, _ = exact(case)
+    got = run(case)
+    slack = np.finfo(case.shape.dtype).eps * abs(want) if case.shape.dtype == "float64" else 0
+    assert np.all(abs(got - want) <= C * bound_of(case) + 8 * slack)
+
+
+@given(cases, st.tuples(*[st.integers(-9, 9)] * 3), st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_part_has_the_bits_of_the_whole(case, origin, data) -> None:
+    whole = run(case, origin=origin)
+    start = [data.draw(st.integers(0, n - 1)) for n in case.box]
+    stop = [data.draw(st.integers(a + 1, n)) for a, n in zip(start, case.box, strict=True)]
+    inside = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+    np.testing.assert_array_equal(run(case, part=(start, stop), origin=origin), whole[(slice(None), *inside)])
+
+
+@pytest.mark.parametrize("outputs", [13, 32, 48])
+def test_threads_and_vector_widths_give_the_same_bits(outputs) -> None:
+    case = make_case(18, outputs, (7, 5, 9), (1, 2, 1))
+    whole = run(case)
+    before = jit.thread_count()
+    try:
+        jit.set_threads(1)
+        np.testing.assert_array_equal(run(case), whole)
+    finally:
+        jit.set_threads(before)
+    for bits in (128, 256, 512):
+        np.testing.assert_array_equal(run(case, bits=bits), whole)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_reaches_its_own_windows_alone(bad) -> None:
+    case = make_case(14, 17, (6, 7, 5), (1, 2, 1))
+    clean, x = run(case), case.x.copy()
+    x[3, 4, 5, 2] = bad
+    x[7, 1, 8, 6] = bad
+    reached = np.zeros(case.box, bool)
+    for place in case.places:
+        part = tuple(slice(p, p + n) for p, n in zip(place, case.box, strict=True))
+        reached |= ~np.isfinite(x[(slice(None), *part)]).all(0)
+    got = run(case, x=x)
+    np.testing.assert_array_equal(got[:, ~reached], clean[:, ~reached])
+    assert not np.isfinite(got[:, reached]).any()
+    with np.errstate(invalid="ignore"):
+        parts = [tuple(slice(p, p + n) for p, n in zip(place, case.box, strict=True)) for place in case.places]
+        want = sum(
+            (case.weights[:, :, t, None, None, None].astype(float) * x[(slice(None), *part)]).sum(1)
+            for t, part in enumerate(parts)
+        )
+    np.testing.assert_array_equal(np.isposinf(got), np.isposinf(want))
+    np.testing.assert_array_equal(np.isneginf(got), np.isneginf(want))
+
+
+def test_inputs_near_the_largest_number_are_summed_directly() -> None:
+    case = make_case(12, 12, (4, 4, 4))
+    x = np.full(case.x.shape, 1.5e38, np.float32)
+    weights = np.zeros(case.weights.shape, np.float32)
+    weights[:, 0, 13] = 1
+    bound = bind_conv(choose_conv(case.shape), case.shape, weights)
+    flat = np.concatenate([x.transpose(1, 2, 3, 0).ravel(), np.zeros(SLACK, np.float32)])
+    out = np.zeros(4 * 4 * 4 * 16, np.float32)
+    taps = (case.places * np.array([6 * 6 * 12, 6 * 12, 12])).sum(1)
+    bound.run(flat, 0, (1, 6 * 6 * 12, 6 * 12, 12), taps, out, 0, (1, 256, 64, 16), (4, 4, 4))
+    np.testing.assert_array_equal(out.reshape(64, 16)[:, :12], np.float32(1.5e38))
+
+
+@pytest.mark.parametrize("activation", ["relu", "clip", "leaky_relu", "prelu", "elu", "sigmoid", "softplus"])
+def test_the_epilogue_follows_the_sum(activation) -> None:
+    case = make_case(13, 20, (5, 4, 6))
+    parameters = {"clip": (-0.5, 0.75), "leaky_relu": (0.1,), "elu": (0.7,), "softplus": (2.0, 20.0)}
+    slope = np.linspace(0, 1, 20).astype("f4") if activation == "prelu" else None
+    scale, shift = (np.random.default_rng(n).standard_normal(20).astype("f4") for n in (4, 5))
+    epilogue = Epilogue(scale, shift, activation, parameters.get(activation, ()), slope)
+    assert activation in ACTIVATIONS
+    got = run(case, epilogue=epilogue)
+    plain = run(case, epilogue=Epilogue(scale, shift))
+    want, _ = exact(case)
+    np.testing.assert_allclose(plain, want * scale[:, None, None, None] + shift[:, None, None, None], atol=2e-4)
+    v = plain.astype(float)
+    expected = {
+        "relu": lambda: np.maximum(v, 0), "clip": lambda: np.clip(v, -0.5, 0.75),
+        "leaky_relu": lambda: np.where(v > 0, v, 0.1 * v),
+        "prelu": lambda: np.where(v > 0, v, np.linspace(0, 1, 20)[:, None, None, None] * v),
+        "elu": lambda: np.where(v > 0, v, 0.7 * np.expm1(np.minimum(v, 0))),
+        "sigmoid": lambda: 1 / (1 + np.exp(-v)), "softplus": lambda: np.log1p(np.exp(2 * np.minimum(v, 9))) / 2,
+    }[activation]()  # fmt: skip
+    keep = v < 9 if activation == "softplus" else np.full(v.shape, True)
+    np.testing.assert_allclose(got[keep], expected[keep], rtol=3e-6, atol=1e-6)
+
+
+@given(st.integers(-40, 40), st.integers(1, 30), st.integers(1, 9))
+def test_tiles_cover_each_output_once(start, count, dilation) -> None:
+    table = place_tiles(start, count, dilation, 1, 1)
+    outputs = table[:, 4:]
+    stored = outputs[outputs >= 0]
+    np.testing.assert_array_equal(np.sort(stored), np.arange(count))
+    for half in range(2):
+        rows = outputs[:, half] >= 0
+        for tap in range(3):
+            np.testing.assert_array_equal(table[rows, half + tap], outputs[rows, half] + tap * dilation)
+        assert np.all((outputs[rows, half] + start) // dilation % 2 == half)
+    assert table[:, :4].min() >= 0
+    assert table[:, :4].max() < count + 2 * dilation
+
+
+def test_transformed_weights_are_exact_for_small_integers() -> None:
+    weights = np.random.default_rng(0).integers(-8, 8, (2, 3, 27)).astype(np.float32)
+    g = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+    want = np.einsum("ai,bj,ck,nmijk->nmabc", g, g, g, weights.reshape(2, 3, 3, 3, 3))
+    np.testing.assert_array_equal(transform_weights(weights), want.reshape(2, 3, 64))
+
+
+@pytest.mark.parametrize("shape", [(12, 12), (16, 32), (21, 70), (128, 64)])
+def test_the_plan_knows_what_is_kept(shape) -> None:
+    case = make_case(*shape, (3, 3, 3))
+    kernel = choose_conv(case.shape)
+    bound = bind_conv(kernel, case.shape, case.weights, case.bias)
+    assert 0 <= packed_bytes(kernel, case.shape) - bound.nbytes <= packed_bytes(kernel, case.shape) / 100
+    assert kernel_specs(kernel, case.shape, Epilogue())[0].name == "conv_winograd.conv"
+    assert bound.scratch_elements(3) == 3 * bound.scratch_elements(1) > 0
+
+
+def test_no_box_no_work() -> None:
+    case = make_case(12, 12, (3, 3, 3))
+    out = np.full(16, 7, np.float32)
+    bound = bind_conv(choose_conv(case.shape), case.shape, case.weights)
+    bound.run(np.zeros(SLACK, np.float32), 0, (1, 1, 1, 1), np.arange(27), out, 0, (1, 1, 1, 1), (0, 3, 3))
+    assert np.all(out == 7)

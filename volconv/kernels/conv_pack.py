@@ -1,0 +1,49 @@
+"""What binding a layer to any convolution kernel shares: its compiled code, aligned copies, the epilogue as a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import conv_plan as at
+from . import jit
+from .catalog import ACTIVATIONS, IN_REGISTERS, ConvKernel, ConvShape, Epilogue
+
+Array = np.ndarray[Any, Any]
+
+
+def kernel_specs(kernel: ConvKernel, shape: ConvShape, epilogue: Epilogue) -> list[jit.KernelSpec]:
+    """Return what `bind_conv` of the same arguments will have compiled, for `jit.missing` and a child process."""
+    code = 0 if epilogue.activation in IN_REGISTERS else list(ACTIVATIONS).index(epilogue.activation)
+    ints: dict[str, tuple[int, ...]] = {
+        "last": (kernel.lanes, kernel.block, kernel.width, code),
+        "first": (kernel.lanes, kernel.block, kernel.tail, kernel.width, kernel.step, code),
+        "rows": (kernel.lanes, kernel.block, kernel.tail, kernel.step, code),
+        "winograd": (kernel.lanes, kernel.block, kernel.width, code),
+    }
+    return [jit.KernelSpec(f"conv_{kernel.name}.conv", shape.dtype, ints[kernel.name])]
+
+
+def align_values(values: Array) -> Array:
+    """Return a copy that begins at a cache line: vectors that straddle lines load at half the rate."""
+    room = np.empty(values.size + 64 // values.itemsize, values.dtype)
+    start = -room.ctypes.data % 64 // values.itemsize
+    room[start : start + values.size] = values
+    return room[start : start + values.size]
+
+
+def epilogue_rows(epilogue: Epilogue, channels: int) -> tuple[int, Array]:
+    """Return the mode of the bounds in registers, and the table (row, channel)."""
+    rows = np.zeros((at.TABLE_ROWS, channels))
+    if epilogue.scale is not None and epilogue.shift is not None:
+        rows[at.SCALE], rows[at.SHIFT] = epilogue.scale, epilogue.shift
+    mode = at.NONE
+    if epilogue.activation in ("relu", "clip"):
+        low, high = epilogue.parameters or (0.0, np.inf)
+        mode, rows[at.LOW], rows[at.HIGH] = at.CLIP, low, high
+    elif epilogue.activation in ("leaky_relu", "prelu"):
+        mode, rows[at.LOW] = at.SLOPE, epilogue.parameters[0] if epilogue.slope is None else epilogue.slope
+    elif epilogue.parameters:
+        rows[at.LOW], rows[at.HIGH] = epilogue.parameters[0], epilogue.parameters[-1]
+    return mode, rows
