@@ -17,7 +17,7 @@ from ..spec.model import GeneratorSource, InitSource, InlineSource, KeySource, S
 from ..values import Values, nearest
 from .model import INPUT, Graph, Node
 from .places import check_inputs
-from .tensors import TensorLoader, Wanted, check_shape
+from .tensors import OwnKey, TensorLoader, Wanted, check_shape
 
 
 def build_graph(spec: Spec, wire: Wire, loader: TensorLoader, extra_outputs: tuple[str, ...] = ()) -> Graph:
@@ -119,7 +119,7 @@ def _read(
     if isinstance(source, GeneratorSource) and weight is not None:
         values = replace_values(values, kernel_size=list(weight.shape[2:]))
     depthwise = isinstance(source, GeneratorSource)
-    shape = None if weight is None else loader.reader_of(source, reader).plain_shape(weight.shape)
+    shape = None if weight is None else loader.reader_of(source, reader, weight).plain_shape(weight.shape)
     op = reader.read(values, Context(wire.channels, shape, depthwise, wire.shape))
     wanted_shapes = reader.stored_shapes(op)
     for name in stage.tensors:
@@ -128,15 +128,17 @@ def _read(
     tensors = {}
     for name in wanted_shapes:
         origin = _source(stage, name, like=source)
+        layout = reader
         if isinstance(origin, InitSource):
             stored = loader.initialise(origin, op, reader, name, stage)
         else:
             found = weight if name == "weight" and weight is not None else loader.find(origin, stage, reader, wire)
-            wanted = Wanted(name, op, loader.reader_of(origin, reader), isinstance(origin, KeySource))
+            layout = loader.reader_of(origin, reader, found)
+            wanted = Wanted(name, op, layout, isinstance(origin, KeySource), loader.layout_of(origin, found.layout))
             place = origin.place if origin.place.line else stage.place
             check_shape(found.shape, wanted, f"stage {stage.name!r} ({stage.op}): {_label(origin, name)}", place)
             stored = found.read()
-        tensors[name] = _finite(reader.canonical(op, name, stored), wire.dtype, stage, name)
+        tensors[name] = _finite(layout.canonical(op, name, stored), wire.dtype, stage, name)
         if isinstance(origin, KeySource):
             for ignored in reader.ignored:
                 loader.pass_over(f"{origin.key.removesuffix(name)}{ignored}")
@@ -165,7 +167,7 @@ def _source(stage: Stage, name: str, like: TensorSource | None = None) -> Tensor
         return stage.tensors[name]
     if isinstance(like, InitSource):
         return replace(like)
-    return KeySource(f"{stage.name}.{name}")
+    return OwnKey(f"{stage.name}.{name}", tensor=name)
 
 
 def _label(source: TensorSource, name: str) -> str:

@@ -14,6 +14,7 @@ from ..errors import SpecError, WeightsError
 from ..ops.activations import Activation
 from ..ops.base import Array, Op, Wire
 from ..ops.batch_norm import BatchNorm
+from ..ops.keras_layout import KERAS, as_keras, keras_key
 from ..ops.reader import Dialect, OpReader
 from ..ops.registry import find_layouts, get_dialect
 from ..spec.model import FileSource, GeneratorSource, InitSource, InlineSource, KeySource, Spec, Stage, TensorSource
@@ -27,10 +28,18 @@ from ..weights.store import WeightsStore, get_shape, get_tensor, open_weights
 
 @dataclass(frozen=True)
 class Found:
-    """A tensor that has been found: its shape as stored, and how to read it."""
+    """A tensor that has been found: its shape as stored, how to read it, and the layout its file's format has."""
 
     shape: tuple[int, ...]
     read: Callable[[], Array]
+    layout: str = ""
+
+
+@dataclass(frozen=True)
+class OwnKey(KeySource):
+    """The key of a stage's tensor, called `tensor` by the operator, where the spec names none."""
+
+    tensor: str = ""
 
 
 def _remedy(source: KeySource) -> str:
@@ -66,7 +75,11 @@ class TensorLoader:
         Of a file only the header is read here; `Found.read` reads the rest.
         """
         if isinstance(source, KeySource):
-            return self._in_file(self._top_level(source, stage), source.key, stage)
+            store = self._top_level(source, stage)
+            key = source.key
+            if isinstance(source, OwnKey) and self.layout_of(source, store.layout) == KERAS:
+                key = keras_key(store, stage.name, reader, source.tensor)
+            return self._in_file(store, key, stage)
         if isinstance(source, FileSource):
             store = self._open(resolve_inside(self.spec.folder, source.file, source.place))
             return self._in_file(store, only_key(store) if source.key is None else source.key, stage)
@@ -82,14 +95,19 @@ class TensorLoader:
             if key in store:
                 self.used.add((path, prefix + key))
 
-    def reader_of(self, source: TensorSource, reader: OpReader) -> OpReader:
-        """Return the reader, of the dialect or another, in whose layout the tensor of `source` is."""
-        layout = self.dialect.name
-        if isinstance(source, GeneratorSource):
-            layout = DEFAULT
-        elif isinstance(source, KeySource) and self.spec.weights is not None and self.spec.weights.layout:
-            layout = self.spec.weights.layout
+    def reader_of(self, source: TensorSource, reader: OpReader, found: Found) -> OpReader:
+        """Return the reader, of the dialect or another, in whose layout the tensor `found` of `source` is."""
+        layout = self.layout_of(source, found.layout)
+        if layout == KERAS:
+            return as_keras(reader)
         return reader if layout == self.dialect.name else get_dialect(layout).readers.get(reader.name, reader)
+
+    def layout_of(self, source: TensorSource, of_format: str) -> str:
+        """Return whose layout a tensor has: as the spec says, else as its file's format has it, else the dialect's."""
+        if isinstance(source, GeneratorSource):
+            return DEFAULT
+        said = self.spec.weights.layout if isinstance(source, KeySource) and self.spec.weights is not None else ""
+        return said or of_format or self.dialect.name
 
     def initialise(self, source: InitSource, op: Op, reader: OpReader, name: str, stage: Stage) -> Array:
         """Return random numbers from the dialect's distribution for tensor `name` of `stage`."""
@@ -145,7 +163,7 @@ class TensorLoader:
         used_for = f"stage {stage.name!r} ({stage.op})"
         shape = get_shape(store, key, used_for=used_for)
         self.used.add((store.path, store.prefix + key))
-        return Found(shape, lambda: get_tensor(store, key, dtype=self.spec.dtype, used_for=used_for))
+        return Found(shape, lambda: get_tensor(store, key, dtype=self.spec.dtype, used_for=used_for), store.layout)
 
     def _open(self, path: Path, prefix: str = "") -> WeightsStore:
         if (path, prefix) not in self.stores:
@@ -205,22 +223,24 @@ class Wanted:
         In whose layout it is stored.
     in_file : bool
         Whether it comes from the top-level weights file, whose layout the spec may name.
+    layout : str
+        Whose layout that is; empty where it is the dialect's.
     """
 
     name: str
     op: Op
     reader: OpReader
     in_file: bool = False
+    layout: str = ""
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """The shapes it may have: a vector may also come as (1, O, 1, …), as MegEngine's biases do, or as (O,)."""
+        """The shapes it may have: a vector may also come as (O,), or as (1, O, 1, …), as MegEngine's biases do."""
         shape = tuple(self.reader.stored_shapes(self.op)[self.name])
         if len(self.op.tensor_shapes()[self.name]) > 1:
             return (shape,)
         count = prod(shape)
-        both = ((count,), (1, count, *[1] * self.reader.rank))
-        return both if shape == both[0] else both[::-1]
+        return tuple(dict.fromkeys((shape, (count,), (1, count, *[1] * self.reader.rank))))
 
 
 def check_shape(found: tuple[int, ...], wanted: Wanted, what: str, place: Place) -> None:
@@ -236,7 +256,13 @@ def check_shape(found: tuple[int, ...], wanted: Wanted, what: str, place: Place)
 
 
 def _layout_hint(found: tuple[int, ...], wanted: Wanted) -> str:
-    layouts = find_layouts(wanted.reader.name, wanted.op, found) if wanted.name == "weight" else ()
+    if wanted.name != "weight":
+        return ""
+    if wanted.layout == KERAS:
+        return f"; the file has the layout of {KERAS}, unless layout: says otherwise"
+    layouts = find_layouts(wanted.reader.name, wanted.op, found)
+    if not layouts and wanted.in_file and as_keras(wanted.reader).stored_shapes(wanted.op)["weight"] == found:
+        return f"; it has the layout of {KERAS}: weights: {{file: …, layout: {KERAS}}}"
     if not layouts:
         return ""
     said = f"weights: {{file: …, layout: {layouts[0]}}}, or " if wanted.in_file else ""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..values import nearest
-from .model import DIALECTS, DTYPES, FORMAT_VERSION, InputSpec, Parameter, Spec, Stage, WeightsFile
+from .model import DIALECTS, DTYPES, FORMAT_VERSION, LAYOUTS, InputSpec, Parameter, Spec, Stage, WeightsFile
 from .parameters import put_settings, read_parameters
 from .paths import check_path
 from .stages import VOLUME, read_name, read_stages
@@ -118,7 +118,7 @@ def _read_weights(section: Item | None) -> WeightsFile | None:
     return WeightsFile(
         file=check_path(keys["file"].text("a path"), keys["file"].place),
         prefix=keys["prefix"].text("the beginning of keys") if "prefix" in keys else "",
-        layout=keys["layout"].choice(DIALECTS) if "layout" in keys else "",
+        layout=keys["layout"].choice(LAYOUTS) if "layout" in keys else "",
         place=keys["file"].place,
     )
 

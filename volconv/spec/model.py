@@ -14,6 +14,7 @@ NOWHERE = Place()
 FORMAT_VERSION = 1
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 DIALECTS = dialect_names()
+LAYOUTS = (*DIALECTS, "keras")
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class InputSpec:
 class WeightsFile:
     """The top-level ``weights:``: a file relative to the spec's folder and a key prefix.
 
-    `layout` is the dialect whose axes the tensors have; empty where unsaid: the spec's own.
+    `layout` is one of `LAYOUTS`, whose axes the tensors have; empty where unsaid: the format's own, else the spec's.
     """
 
     file: str

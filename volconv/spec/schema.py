@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .check import AXES, MAX_CHANNELS, SUPPORTED_DTYPES
-from .model import DIALECTS, FORMAT_VERSION
+from .model import DIALECTS, FORMAT_VERSION, LAYOUTS
 from .parameters import UNITS
 from .stages import NAME_PATTERN, TENSOR_KEYS, VOLUME
 from .tensors import INIT_KINDS
@@ -100,7 +100,10 @@ def _weights() -> Schema:
     keys = {
         "file": path,
         "prefix": {"description": "put before every key", "type": "string", "default": ""},
-        "layout": {"description": "whose layout the tensors have; the dialect's if left out", "enum": list(DIALECTS)},
+        "layout": {
+            "description": "whose layout the tensors have; the format's own, else the dialect's, if left out",
+            "enum": list(LAYOUTS),
+        },
     }
     return {"description": "weights file of all stages", "anyOf": [path, _object("the same", keys, ("file",))]}
 
