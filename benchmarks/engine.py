@@ -20,7 +20,7 @@ import numpy as np
 
 from volconv.kernels import jit
 from volconv.kernels.blocks import Block
-from volconv.kernels.catalog import ConvShape, choose_conv, vector_bits
+from volconv.kernels.catalog import Algorithm, ConvShape, choose_conv, suits_winograd, vector_bits
 from volconv.kernels.conv import bind_conv
 from volconv.kernels.simd import add_columns, load_vectors, make_places, pointer, scale_columns, store_voxels, zeros
 
@@ -105,13 +105,15 @@ def make_case(layer: Layer, seed: int = 0) -> tuple[Callable[[], float], str]:
     """Return a function that runs the layer once and gives multiply-adds a second, and the kernel's name."""
     rng = np.random.default_rng(seed)
     taps = int(np.prod(layer.kernel))
-    shape = ConvShape(layer.inputs, layer.outputs, layer.groups, taps, "float32", layer.stride)
+    suits = suits_winograd(layer.kernel, (layer.stride,) * 3, layer.groups, layer.inputs, layer.outputs)
+    algorithm: Algorithm = "winograd" if suits else "direct"
+    shape = ConvShape(layer.inputs, layer.outputs, layer.groups, taps, "float32", layer.stride, algorithm)
     kernel = choose_conv(shape)
     weights = rng.standard_normal((layer.outputs, shape.group_inputs, taps)).astype(np.float32)
     bound = bind_conv(kernel, shape, weights)
     edge = [(layer.edge - 1) * layer.stride + layer.dilation * (k - 1) + 1 for k in layer.kernel]
     x = rng.standard_normal((layer.inputs, *edge)).astype(np.float32)
-    last = kernel.reads == "any" and layer.inputs > 1
+    last = kernel.reads != "first" and layer.inputs > 1
     stored = np.ascontiguousarray(x.transpose(1, 2, 3, 0)) if last else x
     steps = tuple(s // 4 for s in (stored.transpose(3, 0, 1, 2) if last else stored).strides)
     flat = make_aligned(stored.size + 4096)
@@ -125,11 +127,12 @@ def make_case(layer: Layer, seed: int = 0) -> tuple[Callable[[], float], str]:
     shaped = out.reshape((*box, channels) if kernel.writes == "last" else (channels, *box))
     seen = shaped.transpose(3, 0, 1, 2) if kernel.writes == "last" else shaped
     out_steps = tuple(s // 4 for s in seen.strides)
+    scratch = make_aligned(bound.scratch_elements(jit.thread_count()))
     products = layer.edge**3 * layer.outputs * shape.group_inputs * taps
 
     def measure() -> float:
         start = time.perf_counter()
-        bound.run(flat, 0, x_steps, offsets, out, 0, out_steps, box)
+        bound.run(flat, 0, x_steps, offsets, out, 0, out_steps, box, scratch=scratch)
         return products / (time.perf_counter() - start)
 
     measure()
