@@ -23,6 +23,7 @@ COMMANDS = {
     "compare": "compare",
     "demo": "demo",
     "warmup": "warmup",
+    "bench": "bench",
 }
 
 EPILOG = """\b
