@@ -196,7 +196,8 @@ def _ordered_dict(pickle: PickleInput, args: tuple[Any, ...]) -> Ordered:
 
 def put_item(pickle: PickleInput, target: dict[Any, Any], key: Any, value: Any) -> None:
     """Set an item of a dictionary; a key that is there already, or could be slow to hash, is refused."""
-    if not isinstance(key, str) and not (isinstance(key, int) and abs(key) < 1 << 60):
+    is_number = isinstance(key, int | float) and abs(key) < 1 << 60
+    if not isinstance(key, str | Token | None) and not is_number:
         pickle.fail("a dictionary key that is no text or number", "names")
     if key in target:
         pickle.fail(f"two values for {show(repr(key)[:80])}", "one")
@@ -315,7 +316,7 @@ RULES: dict[Token, Rule] = {
     **{Token(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
     **{Token(f"numpy.{core}.numeric", "_frombuffer"): _frombuffer for core in ("core", "_core")},
     Token("_codecs", "encode"): _encode,
-    **{Token(module, "set"): _set for module in ("builtins", "__builtin__")},
+    **{Token(module, name): _set for module in ("builtins", "__builtin__") for name in ("set", "frozenset")},
 }
 """What REDUCE may do."""
 

@@ -1,8 +1,8 @@
 """A stack machine for pickles of protocol 2 to 5 that knows how to describe tensors and nothing else.
 
 Python's own is not used: a pickle is a program, and that machine runs whatever the program names. This one imports,
-looks up and calls nothing; the names it accepts are those of `pickle_values`. Opcodes: the standard library's
-``pickletools``.
+looks up and calls nothing; the names it accepts are those of `pickle_values` and `pickle_inert`. Opcodes: the standard
+library's ``pickletools``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ..errors import WeightsError, show
+from .pickle_inert import INERT_MARKS, INERT_NEW_RULES, INERT_RULES, Record
 from .pickle_input import MAX_TEXT, PickleInput
 from .pickle_values import (
     MARKS,
@@ -31,6 +32,10 @@ from .pickle_values import (
 MAX_OPCODES = 2_000_000
 MAX_MARKS = 256
 MAX_STACK = 100_000
+
+_REDUCE = {**RULES, **INERT_RULES}
+_NEWOBJ = {**NEW_RULES, **INERT_NEW_RULES}
+_NAMES = frozenset((*_REDUCE, *_NEWOBJ, *MARKS, *INERT_MARKS))
 
 Loader = Callable[[PickleInput, tuple[Any, ...]], Any]
 
@@ -147,7 +152,7 @@ class _Machine:
         if not isinstance(module, str) or not isinstance(name, str):
             self.pickle.fail("a name that is no text", "text")
         token = Token(module, name)
-        if token not in RULES and token not in NEW_RULES and token not in MARKS:
+        if token not in _NAMES:
             self.refuse_name(token)
         self.push(token, 64)
 
@@ -160,7 +165,21 @@ class _Machine:
             message = f"found {name}: a whole pickled module, not weights; save its state_dict() instead"
         else:
             message = f"found the name {name}, expected only names that tensors need; save just the state_dict()"
-        raise WeightsError(f"pickle: {message}. Nothing in the file was run", file=self.pickle.file.name)
+        where = show(".".join(self.keys())[:200]) or None
+        raise WeightsError(f"pickle: {message}. Nothing in the file was run", file=self.pickle.file.name, where=where)
+
+    def keys(self) -> list[str]:
+        """Return the keys of the dictionaries that are being filled, from the outermost, as far as they are known."""
+        bounds = [*self.marks, len(self.stack)]
+        out = []
+        for number, begin in enumerate(self.marks, 1):
+            # What fills the next dictionary inwards lies behind it; the key of that one is the last but one here.
+            key = bounds[number] - (1 if number == len(self.marks) else 2)
+            if begin and isinstance(self.stack[begin - 1], dict) and key >= begin and isinstance(self.stack[key], str):
+                out.append(self.stack[key])
+        if not self.marks and len(self.stack) > 1 and isinstance(self.stack[-1], str):
+            out.append(self.stack[-1])
+        return out
 
     def put(self, index: int) -> None:
         # The pickler of Python 2 counts from 1.
@@ -205,6 +224,9 @@ class _Machine:
         match target:
             case Ordered() if isinstance(state, dict) and len(state) <= 1 and set(state) <= {"_metadata"}:
                 pass
+            case Record() if isinstance(state, dict):
+                for key, value in state.items():
+                    put_item(self.pickle, target, key, value)
             case Dtype():
                 set_byte_order(self.pickle, target, state)
             case Shell(kind="array"):
@@ -328,8 +350,8 @@ _HANDLERS: dict[int, Callable[[_Machine], Any]] = {
     # Names and what is made by them
     ord("c"): lambda m: m.push_token(m.pickle.line(), m.pickle.line()),
     0x93: lambda m: m.push_token(*m.pop_many(2)),
-    ord("R"): lambda m: m.reduce(RULES),
-    0x81: lambda m: m.reduce(NEW_RULES),
+    ord("R"): lambda m: m.reduce(_REDUCE),
+    0x81: lambda m: m.reduce(_NEWOBJ),
     ord("b"): _Machine.build,
     ord("Q"): _Machine.persistent,
 }
