@@ -1,13 +1,17 @@
 """The backward interval rule: what a tile reads is enough, and never more than the wire has."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from volconv.graph.model import INPUT, Graph, Node
-from volconv.ops.base import Wire, inside, source_index
+from volconv.ops.base import Local, Wire, inside, source_index
 from volconv.ops.conv3d import Conv3d
 from volconv.ops.conv_transpose3d import ConvTranspose3d
+from volconv.ops.identity import Identity
 from volconv.plan.buffers import choose_kernels, lay_out
 from volconv.plan.cost import cut_axis
 from volconv.plan.regions import hull
@@ -88,3 +92,28 @@ def test_windows_stay_inside_and_cover_the_outputs(drawn):
             size = graph.wire(layouts.buffers[name].wire).shape[0]
             assert 0 <= window.inner[0] <= window.inner[1] <= size
             assert hull(window.box, window.inner) == window.box
+
+
+@dataclass(frozen=True)
+class Difference(Local):
+    """Reads input 0 where it writes, and input 1 a voxel further on and two wide."""
+
+    kernel: ClassVar[str] = "add"
+
+    def out_wire(self, inputs):
+        return inputs[0]
+
+    def in_interval_of(self, index, axis, out):
+        return (out[0] + index, out[1] + 2 * index) if axis == 0 else out
+
+
+def test_inputs_may_be_read_differently():
+    wire = Wire((10, 4, 4), 1)
+    nodes = [Node(name, "Identity", Identity(), (INPUT,), wire) for name in "ab"]
+    graph = Graph(wire, (*nodes, Node("d", "op", Difference(), ("a", "b"), wire)), ("d",))
+    layouts = lay_out(graph, {})
+    windows = cut_axis(graph, layouts, 0, (0, 4, 10)).windows
+    assert [w["a"].inner for w in windows] == [(0, 4), (4, 10)]
+    assert [w["b"].inner for w in windows] == [(1, 6), (5, 10)]
+    assert [w[INPUT].inner for w in windows] == [(0, 6), (4, 10)]
+    assert windows[1]["b"].box == (5, 12)

@@ -14,7 +14,8 @@ from ..engine.naive_engine import run_naive
 from ..formats.in_memory import ArraySource
 from ..geometry import Triple
 from ..graph.model import INPUT, Graph, Node
-from ..ops.base import Op, Wire
+from ..ops.affine import Affine
+from ..ops.base import Op, Wire, read_interval
 from ..run.arrays import run_graph
 
 BUDGET = 2**34
@@ -22,7 +23,7 @@ BUDGET = 2**34
 
 @dataclass(frozen=True)
 class Case:
-    """One operator on one input.
+    """One operator on one volume.
 
     Attributes
     ----------
@@ -32,12 +33,15 @@ class Case:
     channels : int
     tensors : mapping
         Weights where random ones will not do.
+    inputs : int
+        How many it reads: the volume itself, then the volume scaled and shifted in different ways.
     """
 
     op: Op
     shape: Triple
     channels: int
     tensors: dict[str, NDArray[Any]] = field(default_factory=dict)
+    inputs: int = 1
 
     def graph(self, dtype: str, seed: int = 0) -> Graph:
         """Return the graph of this operator alone, with random weights."""
@@ -45,8 +49,13 @@ class Case:
         tensors = {name: rng.standard_normal(shape).astype(dtype) for name, shape in self.op.tensor_shapes().items()}
         tensors.update(self.tensors)
         wire = Wire(self.shape, self.channels, dtype)
-        node = Node("op", type(self.op).__name__, self.op, (INPUT,), self.op.out_wire((wire,)), tensors)
-        return Graph(wire, (node,), ("op",))
+        others = [
+            Node(f"in{n}", "Affine", Affine((1.0 / n - 2.0,), (0.5 * n,)), (INPUT,), wire)
+            for n in range(1, self.inputs)
+        ]
+        names, wires = (INPUT, *(node.name for node in others)), (wire,) * self.inputs
+        node = Node("op", type(self.op).__name__, self.op, names, self.op.out_wire(wires), tensors)
+        return Graph(wire, (*others, node), ("op",))
 
     def values(self, dtype: str, seed: int = 1) -> NDArray[Any]:
         """Return random input (C, D, H, W)."""
@@ -65,7 +74,7 @@ class OpContract:
             graph, values = case.graph(dtype), case.values(dtype)
             expected = run_naive(graph, values)["op"]
             found = run_graph(graph, ArraySource(values), BUDGET, 2, "whole")["op"]
-            assert found.shape == expected.shape == (graph.nodes[0].wire.channels, *graph.nodes[0].wire.shape)
+            assert found.shape == expected.shape == (graph.wire("op").channels, *graph.wire("op").shape)
             assert found.dtype == dtype
             scale = max(1.0, float(np.abs(expected).max(initial=0)))
             assert np.abs(found - expected).max(initial=0) <= 100 * np.finfo(dtype).eps * scale, case.op
@@ -80,14 +89,14 @@ class OpContract:
                 assert found.tobytes() == whole.tobytes(), (case.op, tile)
 
     def test_backward_rule_covers_every_output(self) -> None:
-        for case in self.cases:
-            wire = case.graph("float32").nodes[0].wire
-            for axis in range(3):
-                whole = case.op.in_interval(axis, (0, wire.shape[axis]))
-                for o in range(wire.shape[axis]):
-                    a, b = case.op.in_interval(axis, (o, o + 1))
-                    assert a >= b or (whole[0] <= a and b <= whole[1])
-                assert case.op.in_interval(axis, (2, 2))[0] == case.op.in_interval(axis, (2, 2))[1]
+        for case, index, axis in ((c, i, a) for c in self.cases for i in range(c.inputs) for a in range(3)):
+            length = case.graph("float32").wire("op").shape[axis]
+            whole = read_interval(case.op, index, axis, (0, length))
+            for o in range(length):
+                a, b = read_interval(case.op, index, axis, (o, o + 1))
+                assert a >= b or (whole[0] <= a and b <= whole[1])
+            a, b = read_interval(case.op, index, axis, (2, 2))
+            assert a == b
 
     def test_parameters_are_frozen_and_comparable(self) -> None:
         for case in self.cases:

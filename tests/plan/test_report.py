@@ -1,0 +1,34 @@
+"""What a plan says of stages that read several others."""
+
+import nibabel as nib
+import numpy as np
+
+import volconv
+
+CONV = {"op": "Conv3d", "out_channels": 2, "kernel_size": 3, "padding": 1, "weight": {"init": "default", "seed": 0}}
+STAGES = [
+    {**CONV, "name": "skip"},
+    {**CONV, "name": "down", "stride": 2},
+    {**CONV, "op": "ConvTranspose3d", "name": "up", "kernel_size": 2, "stride": 2, "padding": 0},
+    {"op": "Add", "name": "sum", "inputs": ["up", "skip"]},
+    {"op": "ReLU", "name": "relu"},
+    {**CONV, "name": "side", "input": "skip"},
+]
+
+
+def test_inputs_and_paths_that_disagree_are_shown(tmp_path):
+    nib.save(nib.Nifti1Image(np.zeros((8, 8, 8), "f4"), np.eye(4)), tmp_path / "x.nii")
+    plan = volconv.plan({"volconv": 1, "stages": STAGES, "outputs": ["relu", "side"]}, tmp_path / "x.nii")
+    stages = {stage["name"]: stage for stage in plan.stages}
+    assert list(stages) == ["skip", "down", "up", "relu", "side"]
+    assert stages["relu"]["inputs"] == ["up", "skip"]
+    assert stages["relu"]["op"] == "Add + ReLU"
+    assert stages["down"]["inputs"] == ["skip"]
+    rows = {line.split()[0]: line for line in str(plan).splitlines() if line}
+    assert "inputs=up,skip" in rows["relu"]
+    assert " input=skip kernel_size=3" in rows["side"]
+    assert "input=" not in rows["down"]
+    (note,) = plan.to_json()["notes"]
+    assert "0.5 voxels apart; the result lies where 'skip' does" in note
+    assert f"note     {note}" in str(plan)
+    assert "input > down > up" in note
