@@ -19,10 +19,9 @@ import numba
 import numpy as np
 
 from volconv.kernels import jit
-from volconv.kernels.blocks import Block
-from volconv.kernels.catalog import Algorithm, ConvShape, choose_conv, suits_winograd, vector_bits
+from volconv.kernels.catalog import Algorithm, ConvShape, choose_conv, suits_winograd
 from volconv.kernels.conv import bind_conv
-from volconv.kernels.simd import add_columns, load_vectors, make_places, pointer, scale_columns, store_voxels, zeros
+from volconv.kernels.peak import make_aligned, make_peak
 
 Array = np.ndarray[Any, Any]
 
@@ -61,44 +60,6 @@ LAYERS = (
     Layer("1-1w", 1, 1, (1, 1, 17), 128),
     Layer("1-8", 1, 8, (5, 5, 5), 96),
 )
-
-
-def make_peak(threads: int) -> Callable[[], float]:
-    """Return a function that gives the multiply-adds a second of independent chains held in registers.
-
-    It runs for some 15 ms: in less, waking the threads would count, and every share of the peak would look better.
-    """
-    block = Block(numba.float32, vector_bits() // 32, 8, 2)
-    rounds, sums = 4_000_000, 8 * 2 * (vector_bits() // 32)
-
-    @numba.njit(parallel=True, nogil=True)
-    def chains(values: Array, out: Array, count: int) -> None:
-        for i in numba.prange(threads):
-            scale = load_vectors(block, pointer(values, 0))
-            total = add_columns(zeros(block), scale)
-            for _ in range(count):
-                total = scale_columns(total, scale, scale)
-            places = make_places(block)
-            for row in range(8):
-                places[row] = i * 4096 + row * 64
-            store_voxels(total, pointer(out, 0), places, 2)
-
-    values, out = np.zeros(1024, np.float32), np.zeros(4096 * threads, np.float32)
-
-    def measure() -> float:
-        start = time.perf_counter()
-        chains(values, out, rounds)
-        return threads * rounds * sums / (time.perf_counter() - start)
-
-    measure()
-    return measure
-
-
-def make_aligned(size: int) -> Array:
-    """Return zeros that begin at a cache line."""
-    room = np.zeros(size + 16, np.float32)
-    start = -room.ctypes.data % 64 // 4
-    return room[start : start + size]
 
 
 def make_case(layer: Layer, seed: int = 0) -> tuple[Callable[[], float], str]:
@@ -156,8 +117,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=numba.config.NUMBA_NUM_THREADS)
     options = parser.parse_args()
     threads = jit.set_threads(options.threads)
-    numba.set_num_threads(threads)
-    peak = make_peak(threads)
+    peak = make_peak()
     cases = {layer.name: make_case(layer) for layer in LAYERS if not options.names or layer.name in options.names}
     rates: dict[str, list[float]] = {name: [] for name in cases}
     shares: dict[str, list[float]] = {name: [] for name in cases}

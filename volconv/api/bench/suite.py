@@ -69,31 +69,37 @@ def bench(
     for row in chosen:
         on_event(Phase(row.title))
         documents.append(time_row(row, settings))
-    document = join(documents, settings.threads)
+    document = describe(documents, settings.threads)
     if output is not None:
         write_page(document, Path(output), force)
     return document
 
 
-def join(rows: Sequence[dict[str, Any]], threads: int) -> dict[str, Any]:
-    """Return the document of a whole benchmark from those of its rows."""
+def describe(rows: Sequence[dict[str, Any]], threads: int) -> dict[str, Any]:
+    """Return the document of rows timed by this process."""
     copies = [row["copy_gb_per_s"] for row in rows if row["copy_gb_per_s"] is not None]
     return {
         "machine": describe_machine(),
         "versions": describe_versions() | _rival_versions(rows),
         "date": today(),
         "threads": threads,
-        "peak_gflops": median(row["peak_gflops"] for row in rows) if rows else None,
+        "peak_gflops": median(row["peak_gflops"] for row in rows),
         "copy_gb_per_s": median(copies) if copies else None,
         "rows": list(rows),
     }
+
+
+def join(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the one document of several from the same machine, installation and number of threads."""
+    rows = [row for document in documents for row in document["rows"]]
+    return describe(rows, documents[0]["threads"])
 
 
 def _rival_versions(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for row in rows:
         for mode in row["rivals"].values():
-            found |= {r["title"].partition(",")[0]: r["version"] for r in mode.values() if "version" in r}
+            found |= {ENTRIES[name].library: r["version"] for name, r in mode.items() if "version" in r}
     return dict(sorted(found.items()))
 
 

@@ -60,6 +60,8 @@ class Entry:
         ``module:function`` of this folder.
     options : mapping
         Handed to the function beside the task.
+    library : str
+        As in the list of versions.
     only_filters : bool
         Whether it computes Gaussians alone, and those as passes along the axes.
     """
@@ -67,16 +69,17 @@ class Entry:
     title: str
     maker: str
     options: Mapping[str, Any]
+    library: str
     only_filters: bool = False
 
 
 ENTRIES: dict[str, Entry] = {
-    "torch": Entry("torch", "torch_rival:TorchRival", {"last": False}),
-    "torch-channels-last": Entry("torch channels_last", "torch_rival:TorchRival", {"last": True}),
-    "onnxruntime": Entry("ONNX Runtime", "onnxruntime_rival:OnnxRuntimeRival", {}),
-    "openvino": Entry("OpenVINO", "openvino_rival:OpenVinoRival", {}),
-    "scipy": Entry("scipy", "scipy_rival:ScipyRival", {}, True),
-    "torch-passes": Entry("torch, three 1-D", "torch_rival:TorchRival", {"last": False, "passes": True}, True),
+    "torch": Entry("torch", "torch_rival:TorchRival", {"last": False}, "torch"),
+    "torch-channels-last": Entry("torch channels_last", "torch_rival:TorchRival", {"last": True}, "torch"),
+    "onnxruntime": Entry("ONNX Runtime", "onnxruntime_rival:OnnxRuntimeRival", {}, "onnxruntime"),
+    "openvino": Entry("OpenVINO", "openvino_rival:OpenVinoRival", {}, "openvino"),
+    "scipy": Entry("scipy", "scipy_rival:ScipyRival", {}, "scipy", True),
+    "torch-passes": Entry("torch, three 1-D", "torch_rival:TorchRival", {"last": False, "passes": True}, "torch", True),
 }
 
 
