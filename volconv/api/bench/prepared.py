@@ -1,8 +1,8 @@
 """A row ready to run in the engine: planned and bound once, buffers in use, no files.
 
-A layer is timed as it stands inside a network: it reads the buffer, borders included, that a convolution before it
-would have written, in that one's layout, and leaves its result where the next would read it. A network is timed from
-array to array. What is computed and how is the plan's choice alone.
+A layer is timed as it stands inside a network: it reads the buffer, borders included, that the stage before it would
+have written, in whichever layout spares it a copy, and leaves its result where the next would read it. A network is
+timed from array to array. What is computed and how is the plan's choice alone.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Prepared:
     def __init__(self, graph: Graph, volume: Array, threads: int, is_part: bool) -> None:
         budget = memory_budget()
         self.is_part = is_part
-        self.plan = self._plan(optimise(graph), threads, budget)
+        self.plan = self._plan(graph, threads, budget)
         self.engine = NumbaEngine(threads, jobs=compile_jobs(threads, budget))
         self.engine.prepare(self.plan)
         self._volume = volume
@@ -56,14 +56,15 @@ class Prepared:
         self._reading = 0.0
 
     def _plan(self, graph: Graph, threads: int, budget: int) -> Plan:
-        tile = graph.wire(graph.outputs[0]).shape if self.is_part else None  # a part is no reason to cut a volume
-        plan = make_plan(graph, budget=budget, traffic=Traffic(), threads=threads, tile=tile)
         if not self.is_part:
-            return plan
-        if graph.input.channels > 1:
-            behind = make_plan(put_before(graph), budget=budget, traffic=Traffic(), threads=threads, tile=tile)
-            plan = start_behind(behind) or plan
-        return stop_early(plan)
+            return make_plan(optimise(graph), budget=budget, traffic=Traffic(), threads=threads)
+        graphs = [put_before(graph, kernel) for kernel in (3, 1)] if graph.input.channels > 1 else []
+        whole = graph.wire(graph.outputs[0]).shape  # a part is no reason to cut a volume
+        plans = [
+            start_late(make_plan(optimise(g), budget=budget, traffic=Traffic(), threads=threads, tile=whole))
+            for g in (*graphs, graph)
+        ]
+        return min(plans, key=lambda plan: sum(step.kind == "copy" for step in plan.steps))
 
     def run(self) -> float:
         """Run every tile and return the seconds."""
@@ -94,30 +95,28 @@ class Prepared:
         self.out[(slice(None), *region.slices())] = values
 
 
-def put_before(graph: Graph) -> Graph:
-    """Return `graph` behind a convolution that hands its input on, in the layout such a one writes."""
-    channels = graph.input.channels
-    op = Conv3d(channels, channels, (1, 1, 1), bias=False)
-    weight = np.eye(channels, dtype=np.float32).reshape(channels, channels, 1, 1, 1)
+def put_before(graph: Graph, kernel: int) -> Graph:
+    """Return `graph` behind a convolution of `kernel`³ that hands its input on, in the layout such a one writes."""
+    channels, middle = graph.input.channels, kernel // 2
+    op = Conv3d(channels, channels, (kernel,) * 3, pad_low=(middle,) * 3, pad_high=(middle,) * 3, bias=False)
+    weight = np.zeros((channels, channels, kernel, kernel, kernel), np.float32)
+    weight[range(channels), range(channels), middle, middle, middle] = 1
     before = Node(_BEFORE, "Conv3d", op, (INPUT,), op.out_wire((graph.input,)), {"weight": weight})
     nodes = [replace(n, inputs=tuple(_BEFORE if i == INPUT else i for i in n.inputs)) for n in graph.nodes]
     return replace(graph, nodes=(before, *nodes))
 
 
-def start_behind(plan: Plan) -> Plan | None:
-    """Return `plan` with the buffer of `put_before`'s node read instead of computed; None where that pays no reader.
+def start_late(plan: Plan) -> Plan:
+    """Return `plan` as it stands inside a network.
 
-    It pays unless the result is copied into another layout first: then the layer prefers what the reader fills.
+    What `put_before`'s node gives is read instead of computed, and the steps behind the last stage are left out: copies
+    into a writer's layout, and writing.
     """
-    places = [n for n, step in enumerate(plan.steps) if step.kind == "node" and step.node == _BEFORE]
-    if len(places) != 1 or any(step.kind == "copy" and step.sources == (_BEFORE,) for step in plan.steps):
-        return None
-    return replace(plan, steps=(Step("read", plan.steps[places[0]].target), *plan.steps[places[0] + 1 :]))
-
-
-def stop_early(plan: Plan) -> Plan:
-    """Return `plan` without the steps behind its last stage: copies into a writer's layout, and writing."""
     steps = list(plan.steps)
     while steps[-1].kind in ("copy", "write"):
         steps.pop()
+    for n, step in enumerate(steps):
+        if step.kind == "node" and step.node == _BEFORE:
+            steps = [Step("read", step.target), *steps[n + 1 :]]
+            break
     return replace(plan, steps=tuple(steps))

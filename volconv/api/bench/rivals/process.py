@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from ....errors import RunError
@@ -22,6 +23,13 @@ KEEP_MEMORY = {
 # The parent's import path, not the working folder's: a stray numpy.py there must not be run.
 _START = "import json, sys; sys.path[:] = json.loads(sys.stdin.buffer.readline()); "
 _START += "from volconv.api.bench.rivals.child import main; main()"
+
+
+def make_environment(job: Job, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of the process for `job`: `environ`, but for what our own kernels set for themselves."""
+    env = {name: value for name, value in environ.items() if name != "OMP_WAIT_POLICY"}
+    env["OMP_NUM_THREADS"] = str(job.threads)
+    return env if job.is_plain else env | KEEP_MEMORY
 
 
 class RivalProcess:
@@ -40,16 +48,12 @@ class RivalProcess:
         self._job = job
 
     def __enter__(self) -> RivalProcess:
-        env = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-        env["OMP_NUM_THREADS"] = str(self._job.threads)
-        if not self._job.is_plain:
-            env |= KEEP_MEMORY
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", _START],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=env,
+            env=make_environment(self._job, os.environ),
         )
         self._send(json.dumps(sys.path).encode() + b"\n" + pickle.dumps(self._job))
         return self

@@ -1,0 +1,54 @@
+"""Rounds, medians and ratios; a whole row, timed in earnest."""
+
+import pytest
+
+from volconv.api.bench.results import Samples, best_rival
+from volconv.api.bench.timing import Settings, _still_racing, time_row
+from volconv.settings import thread_count
+
+from .cases import ROWS
+
+
+def test_ratios_are_taken_within_a_round():
+    samples = Samples([{"a": 1.0, "b": 2.0}, {"a": 10.0, "b": 40.0}, {"a": 1.0, "b": 3.0}, {"a": 7.0}])
+    assert samples.ratio("b", "a") == 3.0
+    assert samples.ratio("a", "c") is None
+    assert samples.median("a") == 4.0
+    assert samples.median("c") is None
+    assert samples.of("b") == [2.0, 40.0, 3.0]
+
+
+def test_the_slow_leave_the_race():
+    entry = {"reused torch": 2.0, "reused openvino": 1.0, "reused onnxruntime": 1.4, "reused scipy": 9.0}
+    names = ["torch", "openvino", "onnxruntime", "scipy"]
+    assert list(_still_racing("reused", names, entry)) == ["openvino", "onnxruntime", "scipy"]
+
+
+@pytest.mark.parametrize("name", ["few", "point", "gaussian", "network"])
+def test_a_row(name):
+    row = ROWS[name]
+    document = time_row(row, Settings(2, 1))
+    assert document["right"]
+    assert document["row"] == name
+    assert document["rounds"] >= 2
+    assert document["ms"] > 0
+    assert document["gflops"] == pytest.approx(document["of_peak"] * document["peak_gflops"], rel=0.9)
+    assert (document["of_copy"] is None) == (document["copy_gb_per_s"] is None)
+    assert document["rivals"] == {}
+    assert best_rival(document, "reused") is None
+
+
+def test_a_row_beside_scipy():
+    pytest.importorskip("scipy")
+    document = time_row(ROWS["gaussian"], Settings(2, thread_count(), ("scipy",)))
+    assert document["right"]
+    for mode in ("reused", "plain"):
+        rival = document["rivals"][mode]["scipy"]
+        assert rival["ms"] > 0
+        assert rival["error"] < 1e-6
+        assert best_rival(document, mode, dense=False) == rival
+        assert best_rival(document, mode, dense=True) is None
+
+
+def test_filters_alone_meet_those_who_do_filters_alone():
+    assert time_row(ROWS["few"], Settings(1, 1, ("scipy",)))["rivals"] == {}
