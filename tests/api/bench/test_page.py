@@ -61,7 +61,7 @@ def test_cells(row):
         "of copy": "–",
         "× best rival": "2.02",
         "best rival": "Y",
-        "target": "1.5, 0.8 peak",
+        "target": "1.5 ✓, 0.8 peak ✓",
         "1 → all threads": "1.90",
     }
 
@@ -73,7 +73,7 @@ def test_cells_of_a_filter(row):
     cells = dict(zip(PREPARED, prepared_cells(row), strict=True))
     assert cells["× best rival"] == "7.29; 2.02"
     assert cells["best rival"] == "S; dense: Y"
-    assert cells["target"] == "1.5; 40, 0.5 copy"
+    assert cells["target"] == "1.5 ✓, 40 dense ✗, 0.5 copy ✓"
     assert cells["row"] == "a layer **wrong**"
     assert cells["of copy"] == "0.50"
 
@@ -81,7 +81,7 @@ def test_cells_of_a_filter(row):
 def test_cells_without_rivals(row):
     row["rivals"] = {}
     cells = dict(zip(PREPARED, prepared_cells(row), strict=True))
-    assert (cells["× best rival"], cells["best rival"]) == ("–", "–")
+    assert (cells["× best rival"], cells["best rival"], cells["target"]) == ("–", "–", "1.5, 0.8 peak ✓")
 
 
 def test_page(document):

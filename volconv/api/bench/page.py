@@ -100,16 +100,21 @@ def prepared_cells(row: Document) -> tuple[str, ...]:
 
 
 def target_text(row: Document) -> str:
-    """Return what is wanted of a row: ratio to the best rival, to dense ones, to the peak, to the copy rate."""
+    """Return what is wanted of a row, each with ✓ or ✗ where it is known: of rivals, of the peak, of the copy rate."""
     wanted = row["targets"]
-    parts = [f"{wanted['rival']:g}" if wanted["rival"] else "–"]
-    if wanted["dense"]:
-        parts[0] += f"; {wanted['dense']:g}"
-    if wanted["peak"]:
-        parts.append(f"{wanted['peak']:g} peak")
-    if wanted["copy"]:
-        parts.append(f"{wanted['copy']:g} copy")
-    return ", ".join(parts)
+    quick = best_rival(row, "reused", False if row["kind"] == "filter" else None)
+    found = (
+        ("rival", "", None if quick is None else quick["times_ours"]),
+        ("dense", " dense", (best_rival(row, "reused", True) or {}).get("times_ours")),
+        ("peak", " peak", row["of_peak"]),
+        ("copy", " copy", row["of_copy"]),
+    )
+    parts = []
+    for name, word, value in found:
+        if wanted[name] is not None:
+            mark = "" if value is None else " ✓" if value >= wanted[name] else " ✗"
+            parts.append(f"{wanted[name]:g}{word}{mark}")
+    return ", ".join(parts) or "–"
 
 
 def _all_times(rows: Sequence[Document], mode: str) -> list[str]:
