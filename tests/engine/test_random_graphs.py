@@ -12,7 +12,9 @@ from volconv.formats.in_memory import ArraySource
 from volconv.graph.build import build_graph, make_loader
 from volconv.graph.model import INPUT, Graph
 from volconv.graph.passes import optimise
+from volconv.kernels import naive
 from volconv.ops.base import Wire
+from volconv.ops.batch_norm import BatchNorm, scale_and_shift
 from volconv.run.arrays import run_graph
 from volconv.spec.load import load_spec_mapping
 
@@ -81,26 +83,67 @@ def generated(draw):
 
 
 @st.composite
+def norms(draw, channels):
+    rng = np.random.default_rng(draw(st.integers(0, 9)))
+    mean, bias = rng.standard_normal((2, channels)).tolist()
+    variance, weight = rng.uniform(0.1, 2, (2, channels)).tolist()
+    stage = {"op": draw(st.sampled_from(["BatchNorm3d", "BatchNorm2d"])), "eps": draw(st.sampled_from([1e-5, 0.1])),
+             "tensors": {"running_mean": mean, "running_var": variance}}  # fmt: skip
+    return {**stage, **draw(st.sampled_from([{"weight": weight, "bias": bias}, {"affine": False}]))}
+
+
+@st.composite
+def sums(draw, source, wires):
+    """A sum of `source` and others of its size; where paths lie a voxel apart it is refused."""
+    size = (wires[source].shape, wires[source].channels)
+    mates = [name for name, wire in wires.items() if (wire.shape, wire.channels) == size]
+    others = draw(st.lists(st.sampled_from(mates), min_size=1, max_size=3))
+    return {"op": "Add", "inputs": draw(st.permutations([source, *others]))}
+
+
+@st.composite
+def levels(draw, source, wire, name):
+    """A strided convolution down, a transposed one up to the same size, and the skip: three stages."""
+    stride, kernel = draw(triples(1, 2)), draw(st.sampled_from([1, 3]))
+    lengths = [(n - 1) // s + 1 for n, s in zip(wire.shape, stride, strict=True)]
+    back = [n - (m - 1) * s for n, m, s in zip(wire.shape, lengths, stride, strict=True)]
+    random = {"weight": {"init": "default", "seed": draw(st.integers(0, 9))}, "stride": stride}
+    middle = draw(st.sampled_from([1, 5, 16]))
+    return [
+        {"op": "Conv3d", "name": f"{name}d", "input": source, "kernel_size": kernel, "padding": kernel // 2,
+         "out_channels": middle, **random},
+        {"op": "ConvTranspose3d", "name": f"{name}u", "kernel_size": back, "out_channels": wire.channels, **random},
+        {"op": "Add", "inputs": draw(st.permutations([source, f"{name}u"]))},
+    ]  # fmt: skip
+
+
+@st.composite
 def pipelines(draw, outputs=(1, 3, 16, 24), pointwise=tuple(POINTWISE)):
     """A spec as a mapping, the input's shape, and stages whose results are wanted too."""
     dtype = draw(st.sampled_from(["float32", "float32", "float64"]))
     channels = draw(st.integers(1, 4))
     shape = tuple(draw(triples(3, 9)))
     stages, wires = [], {INPUT: Wire(shape, channels, dtype, spacing_mm=(2.0, 1.0, 0.5))}
-    for n in range(draw(st.integers(1, 6))):
+    for n in range(draw(st.integers(1, 8))):
         source = draw(st.sampled_from([list(wires)[-1], *wires]))
         wire = wires[source]
         kinds = [convolutions(wire.channels, outputs), convolutions(wire.channels, outputs), transposed(outputs),
-                 dense(), generated(), st.sampled_from(pointwise), st.sampled_from(pointwise)]  # fmt: skip
-        stage = {**draw(draw(st.sampled_from(kinds))), "name": f"s{n}", "input": source}
+                 dense(), generated(), st.sampled_from(pointwise), st.sampled_from(pointwise), norms(wire.channels),
+                 sums(source, wires), sums(source, wires), levels(source, wire, f"s{n}")]  # fmt: skip
+        drawn = draw(draw(st.sampled_from(kinds)))
+        more = [dict(stage) for stage in (drawn if isinstance(drawn, list) else [drawn])]
+        more[-1]["name"] = f"s{n}"
+        if "inputs" not in more[-1]:
+            more[-1]["input"] = source
         try:
-            graph = graph_of({"stages": [*stages, stage], "dtype": dtype}, wires[INPUT])
+            graph = graph_of({"stages": [*stages, *more], "dtype": dtype}, wires[INPUT])
         except ValueError:
             continue
-        if np.prod(graph.nodes[-1].wire.shape) * graph.nodes[-1].wire.channels > 40_000:
+        made = graph.nodes[len(stages) :]
+        if max(np.prod(node.wire.shape) * node.wire.channels for node in made) > 40_000:
             continue
-        stages.append(stage)
-        wires[stage["name"]] = graph.nodes[-1].wire
+        stages += more
+        wires.update({node.name: node.wire for node in made})
     assume(stages)
     names = [stage["name"] for stage in stages]
     wanted = draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True))
@@ -144,6 +187,26 @@ def check_bits(drawn, tiles):
         assert result[1].tobytes() == whole[name].tobytes()
 
 
+def twin_and_bound(node, inputs, eps):
+    """Return what the naive twin makes of `inputs`, and how far from it rounding may lead."""
+    if node.op.kernel == "add":
+        return naive.add(inputs), 4 * eps * naive.add([np.abs(x) for x in inputs])
+    (x,) = inputs
+    alone = Graph(
+        Wire(x.shape[1:], x.shape[0], node.wire.dtype), (replace(node, inputs=(INPUT,)),), (node.name,)
+    )  # fmt: skip
+    expected = run_naive(alone, x)[node.name]
+    if isinstance(node.op, BatchNorm):
+        scale, shift = scale_and_shift(node.op, node.tensors)
+        return expected, 4 * eps * (naive.affine(np.abs(x), np.abs(scale), np.abs(shift)) + 1)
+    if not node.op.kernel.startswith("conv"):
+        return expected, 4 * eps * (np.sqrt(5) * np.abs(expected) + 1)
+    positive = {key: np.abs(tensor) for key, tensor in node.tensors.items()}
+    scale = run_naive(replace(alone, nodes=(replace(alone.nodes[0], tensors=positive),)), np.abs(x))[node.name]
+    products = int(np.prod(node.tensors["weight"].shape))
+    return expected, 4 * eps * (np.sqrt(products + 1) * scale + 1)
+
+
 def check_numbers(drawn):
     """Every stage is its naive twin on the same input within the bound; the passes change it by rounding alone."""
     mapping, wire, _ = drawn
@@ -153,20 +216,8 @@ def check_numbers(drawn):
     results = {INPUT: values, **run(graph, values, "whole")}
     eps = np.finfo(wire.dtype).eps
     for node in graph_of(mapping, wire).nodes:
-        source = node.inputs[0]
-        alone = Graph(
-            Wire(results[source].shape[1:], results[source].shape[0], wire.dtype),
-            (replace(node, inputs=(INPUT,)),), (node.name,),
-        )  # fmt: skip
-        expected = run_naive(alone, results[source])[node.name]
-        products = int(np.prod(node.tensors["weight"].shape)) if node.op.kernel.startswith("conv") else 4
-        scale = np.abs(expected)
-        if node.op.kernel.startswith("conv"):
-            positive = {key: np.abs(tensor) for key, tensor in node.tensors.items()}
-            absolute = replace(alone, nodes=(replace(alone.nodes[0], tensors=positive),))
-            scale = run_naive(absolute, np.abs(results[source]))[node.name]
-        error = np.abs(results[node.name] - expected)
-        assert (error <= 4 * eps * (np.sqrt(products + 1) * scale + 1)).all(), node
+        expected, bound = twin_and_bound(node, [results[name] for name in node.inputs], eps)
+        assert (np.abs(results[node.name] - expected) <= bound).all(), node
     exact = run_naive(graph_of(mapping, wire), values)
     for algorithm in ("auto", "direct"):
         for name, result in run(optimise(graph_of(mapping, wire), algorithm), values).items():
