@@ -53,5 +53,5 @@ def test_the_volume_may_be_summed():
 def test_what_is_added_later_is_kept_until_then():
     graph = Graph(WIRE, (conv("a"), conv("b", "a"), conv("c", "b"), sums("c", "a")), ("sum",))
     layouts = lay_out(graph, dict.fromkeys("abc", FIRST))
-    offsets, _ = place_buffers(layouts, dict.fromkeys(layouts.buffers, WIRE.shape))
+    offsets = place_buffers(layouts, dict.fromkeys(layouts.buffers, WIRE.shape)).offsets
     assert len({offsets[name] for name in "abc"}) == 3

@@ -74,19 +74,49 @@ def test_the_same_input_gives_the_same_plan():
     assert plan(chain(), 300 * MIB).to_json() == plan(chain(), 300 * MIB).to_json()
 
 
-def test_buffers_that_live_together_lie_apart():
+@pytest.mark.parametrize("overlap", [False, True])
+def test_buffers_that_live_together_lie_apart(overlap):
     graph = chain((40, 40, 40), (1, 4, 16, 32, 3, 1))
     layouts = lay_out(graph, choose_kernels(graph))
     shapes = dict.fromkeys(layouts.buffers, (10, 10, 10))
-    offsets, total = place_buffers(layouts, shapes)
+    places = place_buffers(layouts, shapes, overlap)
+    offsets, total = places.offsets, places.elements
     sizes = {name: 1000 * buffer.channels for name, buffer in layouts.buffers.items()}
     for step in layouts.steps:
         for source in step.sources:
             if step.target:
                 a, b = offsets[source], offsets[step.target]
                 assert a + sizes[source] <= b or b + sizes[step.target] <= a
-    assert total < sum(sizes.values()) + 10000
-    assert all(offsets[name] + sizes[name] <= total for name in offsets)
+    assert total < sum(sizes.values()) + sum(places.slots.values()) + 10000
+    assert all(offsets[name] + places.slots.get(name, 0) + sizes[name] <= total for name in offsets)
+    assert bool(places.slots) == overlap
+    for name, step in places.slots.items():
+        assert step >= sizes[name]
+        low, high = offsets[name], offsets[name] + step + sizes[name]
+        assert all(high <= offsets[n] or offsets[n] + sizes[n] <= low for n in offsets if n != name)
+
+
+def test_tiles_are_read_and_written_beside_others_where_memory_allows():
+    graph = chain()
+
+    def plan_beside(budget, tile=None):
+        return plan(graph, budget, overlap=True, tile=tile)
+
+    roomy, tight = plan_beside(300 * MIB), plan(graph, 300 * MIB)
+    assert roomy.count > 1
+    assert roomy.slots
+    assert not tight.slots
+    for budget in range(105 * MIB, 300 * MIB, 20 * MIB):
+        assert plan_beside(budget).peak_bytes <= budget
+    cut = plan(graph, 300 * MIB, tile=(20, 20, 20))
+    assert not plan_beside(cut.peak_bytes, (20, 20, 20)).slots, "there is room for one slot only"
+    beside = plan_beside(300 * MIB, (20, 20, 20))
+    assert beside.slots
+    assert beside.edges == cut.edges
+    assert plan_beside(beside.peak_bytes, (20, 20, 20)).slots
+    whole = chain((6, 6, 6), (1, 1))
+    assert not plan(whole, 300 * MIB, overlap=True).slots, "one tile has nothing beside it"
+    assert plan(whole, 300 * MIB, overlap=True, batch=2).slots
 
 
 def test_edges():

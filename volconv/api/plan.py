@@ -105,6 +105,7 @@ def _plan(job: Job) -> Plan:
         tile=_tile_shape(options, job.graph),
         batch=source.info.batch,
         description=f"{job.spec.name} on {read}",
+        overlap=True,
     )
 
 

@@ -101,7 +101,7 @@ def _work(job: Job, plan: Plan, emit: Emit) -> None:
 def _compute(job: Job, plan: Plan, emit: Emit, stop: Flag) -> None:
     from ..engine.compiling import compile_jobs
     from ..engine.numba_engine import NumbaEngine
-    from ..run.serial import execute
+    from ..run import overlapped, serial
 
     engine = NumbaEngine(
         job.threads,
@@ -114,7 +114,9 @@ def _compute(job: Job, plan: Plan, emit: Emit, stop: Flag) -> None:
     job.source.load(None if job.holds_input else job.scratch)
     for sink in job.sinks:
         sink.create()
-    execute(plan, engine, job.source, {target.stage: job.sinks_of(target.stage) for target in job.targets}, emit, stop)
+    sinks = {target.stage: job.sinks_of(target.stage) for target in job.targets}
+    execute = overlapped.execute if plan.slots else serial.execute
+    execute(plan, engine, job.source, sinks, emit, stop)
     job.source.check_unchanged()
 
 

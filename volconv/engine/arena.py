@@ -63,14 +63,15 @@ class Arena:
         # np.empty asks for huge pages; pages are touched by the first tile, those no tile needs never are
         self.flat = allot(plan.arena_bytes // np.dtype(dtype).itemsize, dtype)
 
-    def view(self, name: str, cell: Triple) -> View:
-        """Return how buffer `name` lies for the tile at `cell`."""
+    def view(self, name: str, cell: Triple, slot: int = 0) -> View:
+        """Return how buffer `name` lies for the tile at `cell`; `slot`, 0 or 1, where it has two."""
         buffer = self._buffers[name]
         box = self._plan.box(name, cell)
         _, h, w = box.shape
         c = buffer.channels
         steps = (prod(box.shape), h * w, w, 1) if buffer.layout == "first" else (1, h * w * c, w * c, c)
-        return View(self._plan.offsets[name], steps, box, self._plan.inner(name, cell), c)
+        start = self._plan.offsets[name] + slot * self._plan.slots.get(name, 0)
+        return View(start, steps, box, self._plan.inner(name, cell), c)
 
     def array(self, view: View, region: Region | None = None, channels: int | None = None) -> NDArray[Any]:
         """Return the values of `region` (default: the whole box) as an array (C, d, h, w) without a copy."""

@@ -22,5 +22,15 @@ class Engine(Protocol):
     def prepare(self, plan: Plan) -> None:
         """Allot memory and make kernels ready; called once, before the first tile."""
 
-    def run_tile(self, tile: Tile, read: Read, write: Write) -> None:
-        """Compute `tile`: calls `read` for its input and `write` for each output."""
+    def window(self, tile: Tile, slot: int) -> tuple[Region, NDArray[Any]]:
+        """Return what `tile` needs of the input, and the array (C, d, h, w) it belongs in for ``run_tile(slot=slot)``.
+
+        Only for a plan with `slots`. It may be filled while another tile is computed in the other slot.
+        """
+
+    def run_tile(self, tile: Tile, read: Read, write: Write, slot: int = 0) -> None:
+        """Compute `tile`: calls `read` for its input and `write` for each output.
+
+        Arrays handed to `write` keep their values until the next tile in the same slot, if the plan has `slots`; else
+        until `write` returns.
+        """

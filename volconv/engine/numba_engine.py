@@ -23,6 +23,7 @@ from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
 from ..plan.buffers import conv_shape
 from ..plan.model import Plan, Step, Tile
+from ..region import Region
 from .arena import Arena, View, allot
 from .base import Read, Write
 from .borders import fill_borders
@@ -62,9 +63,15 @@ class NumbaEngine:
         self.arena = Arena(plan)
         self._scratch = _make_scratch(self._bound, self.threads, self.arena.flat.dtype)
 
-    def run_tile(self, tile: Tile, read: Read, write: Write) -> None:
+    def window(self, tile: Tile, slot: int) -> tuple[Region, NDArray[Any]]:
+        """Return what `tile` needs of the input, and the array (C, d, h, w) that `run_tile` expects it in."""
+        name = next(step.target for step in self.plan.steps if step.kind == "read")
+        view = self.arena.view(name, tile.cell, slot)
+        return view.inner, self.arena.array(view, view.inner)
+
+    def run_tile(self, tile: Tile, read: Read, write: Write, slot: int = 0) -> None:
         """Compute `tile`: every step of the plan, in order."""
-        views = {buffer.name: self.arena.view(buffer.name, tile.cell) for buffer in self.plan.buffers}
+        views = {buffer.name: self.arena.view(buffer.name, tile.cell, slot) for buffer in self.plan.buffers}
         for step in self.plan.steps:
             if step.kind == "write":
                 region = tile.writes[step.node]

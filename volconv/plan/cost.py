@@ -13,7 +13,7 @@ from ..kernels.catalog import ConvKernel, conv_seconds, packed_bytes, scratch_by
 from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
 from .buffers import Layouts, conv_shape
-from .memory import place_buffers
+from .memory import Places, place_buffers
 from .model import Window, share_interval
 from .regions import pull_back
 
@@ -98,7 +98,7 @@ def cut_axis(graph: Graph, layouts: Layouts, axis: int, edges: tuple[int, ...]) 
 class Cost:
     """Bytes and seconds of one way of cutting."""
 
-    offsets: Mapping[str, int]
+    places: Places
     arena_bytes: int
     peak_bytes: int
     seconds: float
@@ -112,12 +112,13 @@ def price(
     cuts: tuple[AxisCut, AxisCut, AxisCut],
     traffic: Traffic,
     threads: int,
+    overlap: bool = False,
 ) -> Cost:
-    """Return what running `graph` in the tiles of `cuts` costs."""
+    """Return what running `graph` in the tiles of `cuts` costs; `overlap` as for `place_buffers`."""
     itemsize = 8 if graph.input.dtype == "float64" else 4
     shapes = {name: _shape(cuts, name) for name in layouts.buffers}
-    offsets, elements = place_buffers(layouts, shapes)
-    arena = elements * itemsize
+    places = place_buffers(layouts, shapes, overlap)
+    arena = places.elements * itemsize
     tiles = prod(len(cut.windows) for cut in cuts)
     voxels = {name: prod(cut.total[name] for cut in cuts) for name in layouts.buffers}
     seconds = _START_SECONDS + traffic.seconds + tiles * len(layouts.steps) * _STEP_SECONDS + arena / _TOUCH_RATE
@@ -136,7 +137,7 @@ def price(
         if buffer.source is not None or buffer.wire == "input":
             seconds += voxels[name] * buffer.channels * itemsize / _COPY_RATE
     seconds += _reading_seconds(cuts, traffic, graph.input.channels, itemsize)
-    return Cost(offsets, arena, _peak(graph, layouts, cuts, traffic, arena + packed + scratch), seconds, macs)
+    return Cost(places, arena, _peak(graph, layouts, cuts, traffic, arena + packed + scratch), seconds, macs)
 
 
 def _reading_seconds(cuts: tuple[AxisCut, AxisCut, AxisCut], traffic: Traffic, channels: int, itemsize: int) -> float:
@@ -156,7 +157,7 @@ def _shape(cuts: tuple[AxisCut, AxisCut, AxisCut], name: str) -> Triple:
 def _peak(
     graph: Graph, layouts: Layouts, cuts: tuple[AxisCut, AxisCut, AxisCut], traffic: Traffic, own_bytes: int
 ) -> int:
-    """Return the resident peak: baseline, arena and weights, input held, and the larger of reading and writing."""
+    """Return the resident peak: baseline, arena and weights, input held, reading and writing."""
 
     def largest(name: str) -> Triple:
         return (cuts[0].longest_inner[name], cuts[1].longest_inner[name], cuts[2].longest_inner[name])

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from math import prod
 
-from ..errors import RunError
+from ..errors import BudgetError, RunError
 from ..geometry import Triple
 from ..graph.model import Graph
 from .buffers import choose_kernels, lay_out
 from .cost import Traffic
 from .model import Plan
-from .tiling import choose_tiles
+from .tiling import Cuts, choose_tiles
+
+_WORTH_OVERLAPPING = 1.1
+"""How much more time smaller tiles may take, computed one by one, if reading and writing then go on beside."""
 
 
 def make_plan(
@@ -22,6 +27,7 @@ def make_plan(
     tile: Triple | None = None,
     batch: int = 1,
     description: str = "",
+    overlap: bool = False,
 ) -> Plan:
     """Return the plan for running `graph`.
 
@@ -41,6 +47,8 @@ def make_plan(
         Volumes one after the other.
     description : str
         What is run on what, for display.
+    overlap : bool
+        Whether to read and write while tiles are computed, where the budget and the number of tiles allow.
 
     Raises
     ------
@@ -50,6 +58,11 @@ def make_plan(
     kernels = choose_kernels(graph)
     layouts = lay_out(graph, kernels)
     cuts, cost = choose_tiles(graph, layouts, kernels, traffic, budget, threads, tile)
+    if overlap and batch * _count(cuts) > 1:
+        with contextlib.suppress(BudgetError):
+            others, dearer = choose_tiles(graph, layouts, kernels, traffic, budget, threads, tile, overlap=True)
+            if dearer.seconds <= cost.seconds * _WORTH_OVERLAPPING and batch * _count(others) > 1:
+                cuts, cost = others, dearer
     plan = Plan(
         graph,
         kernels,
@@ -57,7 +70,7 @@ def make_plan(
         tuple(layouts.steps),
         (cuts[0].edges, cuts[1].edges, cuts[2].edges),
         tuple(cut.windows for cut in cuts),
-        cost.offsets,
+        cost.places.offsets,
         cost.arena_bytes,
         cost.peak_bytes,
         traffic.scratch_bytes,
@@ -66,9 +79,14 @@ def make_plan(
         batch,
         threads,
         description,
+        cost.places.slots,
     )
     _check(plan)
     return plan
+
+
+def _count(cuts: Cuts) -> int:
+    return prod(len(cut.windows) for cut in cuts)
 
 
 def _check(plan: Plan) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import prod
 
 from ..geometry import Triple
@@ -14,14 +15,40 @@ SLACK = 4096
 """Readable elements a kernel may touch behind the last voxel it was given."""
 
 
-def place_buffers(layouts: Layouts, shapes: Mapping[str, Triple]) -> tuple[dict[str, int], int]:
-    """Return the offset of each buffer in the arena, and the arena's size, both in elements.
+@dataclass(frozen=True)
+class Places:
+    """Where buffers lie, in elements.
+
+    Attributes
+    ----------
+    offsets : mapping
+        Buffer name to its first element.
+    slots : mapping
+        Buffer name to the distance from its first to its second slot, for those that have two.
+    elements : int
+        Of the whole arena.
+    """
+
+    offsets: Mapping[str, int]
+    slots: Mapping[str, int]
+    elements: int
+
+
+def place_buffers(layouts: Layouts, shapes: Mapping[str, Triple], overlap: bool = False) -> Places:
+    """Return where each buffer lies in the arena.
 
     A buffer lives from the step that fills it to the last that reads it; buffers whose lives overlap never share
-    elements. Larger ones are placed first, each at the lowest offset that is free.
+    elements. Larger ones are placed first, each at the lowest offset that is free. With `overlap` what is read from
+    the input or goes to an output lives always and has two slots: one for the tile at hand, and one for the tile to
+    come or the tile before.
     """
     lives = _lives(layouts)
     sizes = {name: -(-(prod(shapes[name]) * layouts.buffers[name].channels + SLACK) // ALIGN) * ALIGN for name in lives}
+    slots: dict[str, int] = {}
+    if overlap:
+        slots = {name: sizes[name] for name in _exchanged(layouts)}
+        sizes |= {name: 2 * size for name, size in slots.items()}
+        lives |= dict.fromkeys(slots, (0, len(layouts.steps)))
     offsets: dict[str, int] = {}
     for name in sorted(lives, key=lambda n: (-sizes[n], lives[n])):
         taken = sorted(
@@ -36,7 +63,13 @@ def place_buffers(layouts: Layouts, shapes: Mapping[str, Triple]) -> tuple[dict[
             at = max(at, stop)
         offsets[name] = at
     total = max((offsets[n] + sizes[n] for n in offsets), default=0)
-    return offsets, total
+    return Places(offsets, slots, total)
+
+
+def _exchanged(layouts: Layouts) -> set[str]:
+    """Return the buffers that the reader fills or the writers take."""
+    read = {step.target for step in layouts.steps if step.kind == "read"}
+    return read | {step.sources[0] for step in layouts.steps if step.kind == "write"}
 
 
 def _lives(layouts: Layouts) -> dict[str, tuple[int, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise, product
 from math import prod
 from typing import Any
@@ -100,6 +100,9 @@ class Plan:
     seconds : float
         Rough estimate.
     batch, threads : int
+    slots : mapping
+        Buffer name to the elements from its first to its second slot: what is read a tile ahead or written a tile
+        behind has two. Empty where tiles are read, computed and written one after the other.
     """
 
     graph: Graph
@@ -117,6 +120,7 @@ class Plan:
     batch: int = 1
     threads: int = 1
     description: str = ""
+    slots: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def grid(self) -> Triple:

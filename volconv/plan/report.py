@@ -33,6 +33,7 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
         "threads": plan.threads,
         "macs": plan.macs,
         "arena_bytes": plan.arena_bytes,
+        "overlapped": bool(plan.slots),
         "peak_bytes": plan.peak_bytes,
         "scratch_bytes": plan.scratch_bytes,
         "seconds": round(plan.seconds, 3),
@@ -94,13 +95,17 @@ def format_plan(plan: Plan) -> str:
     lines += [
         "",
         f"input    {_times(plan.graph.input.shape)}, {plan.graph.input.channels} channel(s), {_dtype_text(plan)}",
-        f"tiles    {tiles['count']} of {_times(tiles['shape'])} ({_times(tiles['grid'])})",
+        f"tiles    {tiles['count']} of {_times(tiles['shape'])} ({_times(tiles['grid'])}){_overlap_text(plan)}",
         f"memory   {format_bytes(plan.peak_bytes)} at the peak, {format_bytes(plan.arena_bytes)} of it for tiles",
         f"scratch  {format_bytes(plan.scratch_bytes)}",
         f"time     about {plan.seconds:.2g} s on {plan.threads} thread(s)",
         *(f"note     {note}" for note in document["notes"]),
     ]
     return "\n".join(lines)
+
+
+def _overlap_text(plan: Plan) -> str:
+    return ", read and written while others are computed" if plan.slots else ""
 
 
 def _row(stage: Mapping[str, Any], before: str) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ def choose_tiles(
     budget: int,
     threads: int,
     tile: Triple | None = None,
+    overlap: bool = False,
 ) -> tuple[Cuts, Cost]:
     """Return the cuts and their cost.
 
@@ -53,6 +54,8 @@ def choose_tiles(
         Bytes the predicted peak must not exceed.
     tile : tuple of int, optional
         Shape of the tiles on the first output; chosen where left out.
+    overlap : bool
+        As for `volconv.plan.memory.place_buffers`.
 
     Raises
     ------
@@ -62,7 +65,7 @@ def choose_tiles(
     shape = graph.wire(graph.outputs[0]).shape
     if tile is not None:
         cuts = tuple(cut_axis(graph, layouts, a, fixed_edges(shape[a], tile[a])) for a in range(3))
-        cost = price(graph, layouts, kernels, cuts, traffic, threads)  # type: ignore[arg-type]
+        cost = price(graph, layouts, kernels, cuts, traffic, threads, overlap)  # type: ignore[arg-type]
         if cost.peak_bytes > budget:
             raise _too_small(budget, cost.peak_bytes, f"tiles of {','.join(map(str, tile))}")
         return cuts, cost  # type: ignore[return-value]
@@ -73,7 +76,7 @@ def choose_tiles(
 
     @cache
     def cost_of(counts: Counts) -> Cost:
-        return price(graph, layouts, kernels, _cuts(cut, counts), traffic, threads)
+        return price(graph, layouts, kernels, _cuts(cut, counts), traffic, threads, overlap)
 
     counts = _descend(shape, cost_of, budget)
     return _cuts(cut, counts), cost_of(counts)

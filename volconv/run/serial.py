@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import prod
 from threading import Event as Flag
 from typing import Any
@@ -42,8 +43,7 @@ def execute(
     stop : threading.Event, optional
         When set, the run ends before the next tile.
     """
-    first = plan.graph.wire(plan.graph.outputs[0])
-    emit(Started(plan.count * plan.batch, prod(first.shape) * plan.batch, plan.peak_bytes))
+    announce(plan, emit)
     for batch in range(plan.batch):
         for tile in plan.tiles:
             if stop is not None and stop.is_set():
@@ -62,8 +62,21 @@ def _run_tile(
         for sink in sinks[name]:
             sink.write(region, values, batch)
 
-    try:
+    with explain_memory(plan, tile):
         engine.run_tile(tile, read, write)
+
+
+def announce(plan: Plan, emit: Emit) -> None:
+    """Tell that the first tile is about to be read."""
+    first = plan.graph.wire(plan.graph.outputs[0])
+    emit(Started(plan.count * plan.batch, prod(first.shape) * plan.batch, plan.peak_bytes))
+
+
+@contextmanager
+def explain_memory(plan: Plan, tile: Tile) -> Iterator[None]:
+    """Raise `RunError` where `tile` runs out of memory."""
+    try:
+        yield
     except MemoryError as error:
         raise RunError(
             f"tile {tile.index} ran out of memory, where the plan needs {format_bytes(plan.peak_bytes)}; "
