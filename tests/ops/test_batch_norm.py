@@ -1,6 +1,9 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import volconv
 from volconv.errors import ShapeError, WeightsError
 from volconv.ops.base import Wire
 from volconv.ops.batch_norm import BatchNorm, check_statistics, scale_and_shift
@@ -60,3 +63,26 @@ def test_what_is_shown():
     assert BatchNorm(2).describe() == {}
     assert BatchNorm(2, eps=0.5, bias=False).describe() == {"eps": 0.5, "bias": False}
     assert BatchNorm(2, weight=False, bias=False).describe() == {"affine": False}
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(1, 20), st.sampled_from([1e-5, 1e-3, 0.5]), st.booleans(), st.booleans(), st.integers(0, 99),
+    st.sampled_from(["float32", "float64"]),
+)  # fmt: skip
+def test_is_torchs(channels, eps, affine, bias, seed, dtype):
+    torch = pytest.importorskip("torch", reason='torch is the oracle here: python -m pip install -e ".[oracle]"')
+    rng = np.random.default_rng(seed)
+    layer = torch.nn.BatchNorm3d(channels, eps, affine=affine, bias=bias, dtype=getattr(torch, dtype)).eval()
+    held = {name: rng.uniform(0.01, 3, channels) if name == "running_var" else rng.normal(size=channels)
+            for name in layer.state_dict() if name != "num_batches_tracked"}  # fmt: skip
+    layer.load_state_dict({k: torch.as_tensor(v) for k, v in held.items()}, strict=False)
+    stage = {"op": "BatchNorm3d", "eps": eps, "affine": affine, "tensors": {k: v.tolist() for k, v in held.items()}}
+    if affine and not bias:
+        stage["bias"] = False
+    x = rng.standard_normal((2, channels, 3, 4, 5)).astype(dtype)
+    found = volconv.load({"volconv": 1, "dtype": dtype, "input": {"channels": channels}, "stages": [stage]})(x)
+    expected = layer(torch.from_numpy(x)).detach().numpy()
+    scale, shift = scale_and_shift(BatchNorm(channels, eps, affine, affine and bias), held)
+    reach = np.abs(x) * np.abs(scale)[:, None, None, None] + np.abs(shift)[:, None, None, None]
+    assert (np.abs(found - expected) <= 8 * np.finfo(dtype).eps * (reach + 1)).all()
