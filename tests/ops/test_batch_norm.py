@@ -73,7 +73,8 @@ def test_what_is_shown():
 def test_is_torchs(channels, eps, affine, bias, seed, dtype):
     torch = pytest.importorskip("torch", reason='torch is the oracle here: python -m pip install -e ".[oracle]"')
     rng = np.random.default_rng(seed)
-    layer = torch.nn.BatchNorm3d(channels, eps, affine=affine, bias=bias, dtype=getattr(torch, dtype)).eval()
+    layer = torch.nn.BatchNorm3d(channels, eps, affine=affine, dtype=getattr(torch, dtype)).eval()
+    layer.bias = layer.bias if bias else None
     held = {name: rng.uniform(0.01, 3, channels) if name == "running_var" else rng.normal(size=channels)
             for name in layer.state_dict() if name != "num_batches_tracked"}  # fmt: skip
     layer.load_state_dict({k: torch.as_tensor(v) for k, v in held.items()}, strict=False)

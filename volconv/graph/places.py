@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from ..errors import ShapeError
 from ..ops.base import Wire
 from ..ops.merge import ROUNDING_VOXELS, describe_place, merge_wires, voxels_apart
 from .model import INPUT, Graph, Node
@@ -22,7 +23,10 @@ def check_inputs(names: Sequence[str], volume: Wire, nodes: Mapping[str, Node]) 
         Every earlier stage by name.
     """
     wires = [_wire(name, volume, nodes) for name in names]
-    merge_wires(wires, [_quoted(name, volume, nodes) for name in names])
+    try:
+        merge_wires(wires)
+    except ShapeError:
+        merge_wires(wires, [_quoted(name, volume, nodes) for name in names])
 
 
 def list_disagreements(graph: Graph) -> Iterator[str]:
