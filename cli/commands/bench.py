@@ -30,6 +30,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
     "--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Times each side is timed, at least."
 )
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads. Default: CPUs this process may use.")
+@click.option("--lock", metavar="FILE", help="Hold FILE's lock while timing, so that benchmarks here take turns.")
 @click.option("-o", "--output", metavar="FILE", help="Also write the tables to FILE, in Markdown.")
 @FORCE
 @json_option("the measurements")

@@ -28,6 +28,7 @@ def bench(
     threads: int | None = None,
     output: str | Path | None = None,
     force: bool = False,
+    lock: str | Path | None = None,
     on_event: Emit = ignore,
 ) -> dict[str, Any]:
     """Time standard layers, filters and networks beside what the machine can do, and beside other libraries.
@@ -46,6 +47,8 @@ def bench(
         A page in Markdown is written there.
     force : bool
         Whether the page may replace another.
+    lock : str or path, optional
+        A file whose lock is held while anything is timed, so that benchmarks on one machine take turns.
     on_event : callable, optional
         Called with events of `volconv.run.events`.
 
@@ -64,7 +67,7 @@ def bench(
     names = (list(ENTRIES) if rivals else []) if isinstance(rivals, bool) else [_known(name) for name in rivals]
     if output is not None:
         check_page(Path(output), force)
-    settings = Settings(rounds, thread_count(threads), names)
+    settings = Settings(rounds, thread_count(threads), names, None if lock is None else Path(lock))
     documents = []
     for row in chosen:
         on_event(Phase(row.title))

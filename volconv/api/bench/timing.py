@@ -5,12 +5,15 @@ Ratios are taken within a round, so that a slow moment of a shared machine falls
 
 from __future__ import annotations
 
+import fcntl
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from ...errors import UsageError
 from ...kernels.jit import set_threads
 from ...kernels.peak import make_copy, make_peak
 from ...settings import thread_count
@@ -43,11 +46,14 @@ class Settings:
     threads : int
     rivals : sequence of str
         Names of `rivals.base.ENTRIES`.
+    lock : Path or None
+        A file whose lock is held while anything is timed, and let go in between.
     """
 
     rounds: int
     threads: int
     rivals: Sequence[str] = ()
+    lock: Path | None = None
 
 
 def time_row(row: Row, settings: Settings) -> dict[str, Any]:
@@ -70,7 +76,7 @@ def time_row(row: Row, settings: Settings) -> dict[str, Any]:
             rates["copy"] = make_copy(subject.nbytes)
         for child in children.values():
             child.wait_ready()
-        samples = _take_turns(sides, rates, children, settings.rounds)
+        samples = _take_turns(sides, rates, children, settings)
     return describe_row(Measured(subject, prepared, samples, errors, children))
 
 
@@ -95,28 +101,47 @@ def _take_turns(
     sides: dict[str, Callable[[], float]],
     rates: dict[str, Callable[[], float]],
     children: dict[str, RivalProcess],
-    rounds: int,
+    settings: Settings,
 ) -> Samples:
-    """Return the samples of all rounds."""
+    """Return the samples of all rounds, each of two laps: what is prepared, then the plain calls."""
     samples = Samples()
     racing = {mode: list(child.errors) for mode, child in children.items()}
     done, spent = 0, 0.0
-    while done < rounds or (done < _MOST_ROUNDS * rounds and spent + spent / done < _SHORT_SECONDS):
-        start = time.perf_counter()
+    while done < settings.rounds or (done < _MOST_ROUNDS * settings.rounds and spent + spent / done < _SHORT_SECONDS):
         entry: dict[str, float] = {}
-        before = {name: measure() for name, measure in rates.items()}
-        entry["prepared"] = sides["prepared"]()
-        entry |= {name: (before[name] + measure()) / 2 for name, measure in rates.items()}
-        entry |= {name: run() for name, run in sides.items() if name != "prepared"}
-        for mode, child in children.items():
-            for name in racing[mode]:
-                entry[f"{mode} {name}"] = child.time(name)
-                time.sleep(_PAUSE_SECONDS)
+        for lap, mode in (("prepared", "reused"), ("plain", "plain")):
+            with _alone(settings.lock):
+                start = time.perf_counter()
+                if lap == "prepared":
+                    before = {name: measure() for name, measure in rates.items()}
+                    entry["prepared"] = sides["prepared"]()
+                    entry |= {name: (before[name] + measure()) / 2 for name, measure in rates.items()}
+                    lap = "single"
+                if lap in sides:
+                    entry[lap] = sides[lap]()
+                for name in racing.get(mode, ()):
+                    entry[f"{mode} {name}"] = children[mode].time(name)
+                    time.sleep(_PAUSE_SECONDS)
+                spent += time.perf_counter() - start
         if not done:
             racing = {mode: list(_still_racing(mode, names, entry)) for mode, names in racing.items()}
         samples.rounds.append(entry)
-        done, spent = done + 1, spent + time.perf_counter() - start
+        done += 1
     return samples
+
+
+@contextmanager
+def _alone(lock: Path | None) -> Iterator[None]:
+    """Hold the lock of a file, if one is given, while the block runs."""
+    if lock is None:
+        yield
+        return
+    try:
+        with lock.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        raise UsageError(f"cannot be locked: {error.strerror}", file=str(lock)) from error
 
 
 def _still_racing(mode: str, names: Sequence[str], entry: dict[str, float]) -> Iterator[str]:
