@@ -35,6 +35,7 @@ def test_json(volconv):
         (("--rounds", "0"), "--rounds"),
         (("--threads", "0"), "--threads"),
         (("--rows", "gaussian-9", "-o", "missing/page.md"), "missing"),
+        (("--rows", "gaussian-9", "--lock", "missing/lock"), "volconv: missing/lock: cannot be locked: No such file"),
     ],
 )
 def test_errors(volconv, words, text):

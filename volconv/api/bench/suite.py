@@ -15,7 +15,7 @@ from .machine import describe_machine, describe_versions, today
 from .page import check_page, write_page
 from .rivals.base import ENTRIES
 from .rows import ROWS, Row
-from .timing import Settings, time_row
+from .timing import Settings, open_lock, time_row
 
 ROUNDS = 5
 
@@ -61,12 +61,14 @@ def bench(
     Raises
     ------
     UsageError
-        A row or a library is not known, or the page cannot be written.
+        A row or a library is not known, or the page or the lock cannot be written.
     """
     chosen = [_find(name) for name in rows] or list(ROWS)
     names = (list(ENTRIES) if rivals else []) if isinstance(rivals, bool) else [_known(name) for name in rivals]
     if output is not None:
         check_page(Path(output), force)
+    if lock is not None:
+        open_lock(Path(lock)).close()
     settings = Settings(rounds, thread_count(threads), names, None if lock is None else Path(lock))
     documents = []
     for row in chosen:

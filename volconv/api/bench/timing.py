@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ...errors import UsageError
 from ...kernels.jit import set_threads
@@ -136,10 +136,21 @@ def _alone(lock: Path | None) -> Iterator[None]:
     if lock is None:
         yield
         return
+    with open_lock(lock) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def open_lock(lock: Path) -> IO[str]:
+    """Return the file `lock`, made if there is none.
+
+    Raises
+    ------
+    UsageError
+        It cannot be opened for writing.
+    """
     try:
-        with lock.open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        return lock.open("a")
     except OSError as error:
         raise UsageError(f"cannot be locked: {error.strerror}", file=str(lock)) from error
 
