@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import time
 
 import numpy as np
 import pytest
@@ -257,6 +258,17 @@ def test_a_document_that_is_a_link_is_not_followed(tmp_path):
     path.symlink_to(tmp_path / "model.json")
     with pytest.raises(WeightsError, match="unknown format"):
         open_weights(numbers)
+
+
+@pytest.mark.slow
+def test_a_folder_of_large_documents(tmp_path, tolerant_read):
+    """They are looked at until it is enough."""
+    for number in range(8):
+        (tmp_path / f"{number}.json").write_bytes(b'{"a":[' + b"[]," * 5_000_000 + b'[]],"weightsManifest":[]}')
+    (tmp_path / "a.bin").write_bytes(b"12345678")
+    start = time.process_time()
+    assert tolerant_read(tmp_path / "a.bin") is None
+    assert time.process_time() - start < 60
 
 
 def test_a_pipe_is_not_waited_for(tmp_path, tolerant_read):

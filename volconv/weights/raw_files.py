@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import WeightsError, show
 from .byte_sources import ByteSource, FileBytes, JoinedBytes, PartOf
 from .contained import is_absent, open_below, open_contained
+from .json_input import MAX_JSON
 from .raw_manifest import Group, Manifest, fail
 from .weight_file import WeightFile
 
@@ -16,6 +17,8 @@ MAX_SEEN = 4096
 """Entries of a folder that are looked at."""
 
 MAX_DOCUMENTS = 32
+MAX_BYTES = 2 * MAX_JSON
+"""Of all documents that are looked at."""
 
 
 def find_sources(document: WeightFile, manifest: Manifest, opened: WeightFile | None = None) -> list[ByteSource]:
@@ -96,13 +99,15 @@ def find_document(
         Whether a file is such a document, and what it says.
     """
     names = sorted(_list_beside(file, ".json"), key=lambda name: (name != "model.json", name))
+    left = MAX_BYTES
     for name in names[:MAX_DOCUMENTS]:
         try:
             document = open_below(file, name)
         except WeightsError:
             continue
+        left -= document.size
         try:
-            if is_document(document) and _speaks_of(document, read(document), file):
+            if left >= 0 and is_document(document) and _speaks_of(document, read(document), file):
                 return document
         except WeightsError:
             pass
