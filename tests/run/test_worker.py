@@ -39,3 +39,21 @@ def test_an_interruption_stops_the_work_at_its_next_tile(monkeypatch):
         run_beside(work)
     assert done[-1] == "stopped"
     assert time.perf_counter() - started < 2
+
+
+def test_a_task_goes_on_until_it_is_waited_for():
+    begun, end, names = threading.Event(), threading.Event(), []
+
+    def work():
+        names.append(threading.current_thread().name)
+        begun.set()
+        end.wait(10)
+        names.append("ended")
+
+    task = worker.Task(work)
+    assert begun.wait(10)
+    end.set()
+    task.wait()
+    assert names == ["volconv-task", "ended"]
+    with pytest.raises(ZeroDivisionError):
+        worker.Task(lambda: 1 // 0).wait()

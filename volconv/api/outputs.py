@@ -83,15 +83,20 @@ def _scratch_folder(job: Job) -> Path:
     return path.with_name(path.name + ".volconv")
 
 
+def digest_files(job: Job) -> None:
+    """Read all volumes and weights for their SHA-256."""
+    sources = getattr(job.source, "sources", [job.source])
+    inputs = [{"name": path.name, "sha256": s.digest()} for path, s in zip(job.inputs, sources, strict=True)]
+    job.digests = inputs, job.loader.digests()
+
+
 def expected_record(job: Job, target: Target, digests: bool = True) -> dict[str, Any]:
     """Return the record `target` is to carry; outputs that share a file share it.
 
     With `digests` false inputs and weights are left out, and no file is read.
     """
     if digests and job.digests is None:
-        sources = getattr(job.source, "sources", [job.source])
-        inputs = [{"name": path.name, "sha256": s.digest()} for path, s in zip(job.inputs, sources, strict=True)]
-        job.digests = inputs, job.loader.digests()
+        digest_files(job)
     together = [other.stage for other in job.targets if other.dataset is not None]
     stages = target.stage if target.dataset is None else together
     return make_record(job.spec, job.options, stages, *(job.digests if digests and job.digests else ([], [])))

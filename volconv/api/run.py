@@ -14,10 +14,10 @@ from ..errors import OutputError, RunError
 from ..plan.cost import BASELINE_BYTES
 from ..plan.model import Plan
 from ..run.events import Compiling, Emit, Event, Finished, Phase, Warned, ignore
-from ..run.worker import run_beside
+from ..run.worker import Task, run_beside
 from .job import Job, open_job
 from .options import make_options
-from .outputs import check_files, open_sinks
+from .outputs import check_files, digest_files, open_sinks
 from .plan import plan_job
 from .skip import is_up_to_date
 from .summary import peak_rss, summarise, write_depfile, write_sidecar
@@ -82,7 +82,6 @@ def _work(job: Job, plan: Plan, emit: Emit) -> None:
     """Compute and commit; whatever goes wrong, nothing half-made stays."""
     made = _make_scratch(job)
     try:
-        open_sinks(job, records=True)
         run_beside(lambda stop: _compute(job, plan, emit, stop))
         for sink in job.sinks:
             sink.finish()
@@ -99,6 +98,7 @@ def _work(job: Job, plan: Plan, emit: Emit) -> None:
 
 
 def _compute(job: Job, plan: Plan, emit: Emit, stop: Flag) -> None:
+    hashing = Task(lambda: digest_files(job))
     from ..engine.compiling import compile_jobs
     from ..engine.numba_engine import NumbaEngine
     from ..run import overlapped, serial
@@ -112,6 +112,8 @@ def _compute(job: Job, plan: Plan, emit: Emit, stop: Flag) -> None:
     if job.source.spool_bytes:
         emit(Phase("decompressing"))
     job.source.load(None if job.holds_input else job.scratch)
+    hashing.wait()
+    open_sinks(job, records=True)
     for sink in job.sinks:
         sink.create()
     sinks = {target.stage: job.sinks_of(target.stage) for target in job.targets}

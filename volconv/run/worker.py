@@ -1,4 +1,4 @@
-"""Runs the work beside the main thread, so that Python sees signals while a kernel computes."""
+"""Work in threads of its own: the run itself, so that Python sees signals while a kernel computes, and small tasks."""
 
 from __future__ import annotations
 
@@ -36,3 +36,25 @@ def run_beside(work: Callable[[Flag], None]) -> None:
         raise
     if failures:
         raise failures[0]
+
+
+class Task:
+    """Work that goes on in a thread until `wait`; it does not keep the process alive."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self._work = work
+        self._failure: BaseException | None = None
+        self._thread = Thread(target=self._run, name="volconv-task", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Return when the work is done; its exception is raised here."""
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:  # carried over to the waiting thread, whatever it is
+            self._failure = error
