@@ -76,6 +76,9 @@ def time_row(row: Row, settings: Settings) -> dict[str, Any]:
             rates["copy"] = make_copy(subject.nbytes)
         for child in children.values():
             child.wait_ready()
+            for name in child.versions:  # one at a time: threads that spin while others compute take forever
+                with _alone(settings.lock):
+                    child.warm_up(name)
         samples = _take_turns(sides, rates, children, settings)
     return describe_row(Measured(subject, prepared, samples, errors, children))
 

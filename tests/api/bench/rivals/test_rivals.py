@@ -62,6 +62,7 @@ class TestProcess:
         with RivalProcess(make_job("gaussian", ("scipy",))) as child:
             child.wait_ready()
             assert child.versions["scipy"]
+            child.warm_up("scipy")
             assert child.errors["scipy"] <= TOLERANCE
             assert 0 < child.time("scipy") < 10
 

@@ -17,7 +17,7 @@ from typing import Any
 from ..exact import Exact
 from ..networks import make_volume
 from ..rows import Row
-from .base import ENTRIES, Rival, Task, make_rival
+from .base import Rival, Task, make_rival
 
 _WARM_RUNS, _WARM_SECONDS = 4, 0.7
 
@@ -44,6 +44,10 @@ class Job:
     exact: Exact
     exact_zeros: Exact
 
+    def exact_for(self, name: str) -> Exact:
+        """Return what the rival called `name` must give: all but SciPy's pad with zeros."""
+        return self.exact if name == "scipy" else self.exact_zeros
+
 
 def main() -> None:
     """Serve the job on standard input."""
@@ -57,41 +61,50 @@ def main() -> None:
         answers.flush()
 
     job: Job = pickle.load(sys.stdin.buffer)
-    rivals, ready = make_rivals(job)
-    answer(ready)
+    rivals, failed = make_rivals(job)
+    answer({"versions": {name: rival.version for name, rival in rivals.items()}, "failed": failed})
     for line in sys.stdin.buffer:
-        rival = rivals[line.decode().strip()]
-        start = time.perf_counter()
-        rival.run()
-        answer({"seconds": time.perf_counter() - start})
+        command, name = line.decode().split()
+        answer(_warm_up(rivals[name], job.exact_for(name)) if command == "warm" else _time(rivals[name]))
 
 
-def _warm_up(rival: Rival) -> None:
-    """Run until memory has grown to what the rival needs and code has been chosen: a few times if that is quick."""
-    start, runs = time.perf_counter(), 0
-    while runs < 1 or (runs < _WARM_RUNS and time.perf_counter() - start < _WARM_SECONDS):
-        rival.run()
-        runs += 1
-
-
-def make_rivals(job: Job) -> tuple[dict[str, Rival], dict[str, Any]]:
-    """Return the rivals that work, each after its first run, and what is to be said of all."""
+def make_rivals(job: Job) -> tuple[dict[str, Rival], dict[str, str]]:
+    """Return the rivals that can be made, none of which has run, and why the others cannot."""
     row = job.row
     graph = row.make().build(row.shape, row.channels)
     task = Task(graph, make_volume(row.channels, row.shape, row.volume), job.threads, job.is_plain)
     rivals: dict[str, Rival] = {}
-    ready: dict[str, Any] = {"versions": {}, "errors": {}, "failed": {}}
+    failed: dict[str, str] = {}
     for name in job.names:
         try:
-            rival = make_rival(name, task)
-            _warm_up(rival)
-            exact = job.exact if ENTRIES[name].maker.startswith("scipy") else job.exact_zeros
-            ready["errors"][name] = exact.error_of(rival.result())
+            rivals[name] = make_rival(name, task)
         except ImportError as error:
-            ready["failed"][name] = f"not installed: {error}"
+            failed[name] = f"not installed: {error}"
         except Exception as error:  # whatever another library raises is its result
-            ready["failed"][name] = f"{type(error).__name__}: {error}"[:200]
-        else:
-            rivals[name] = rival
-            ready["versions"][name] = rival.version
-    return rivals, ready
+            failed[name] = _describe(error)
+    return rivals, failed
+
+
+def _warm_up(rival: Rival, exact: Exact) -> dict[str, Any]:
+    """Return the error of a rival's result, or why there is none.
+
+    It runs until memory has grown to what it needs and code has been chosen: a few times if that is quick.
+    """
+    start, runs = time.perf_counter(), 0
+    try:
+        while runs < 1 or (runs < _WARM_RUNS and time.perf_counter() - start < _WARM_SECONDS):
+            rival.run()
+            runs += 1
+        return {"error": exact.error_of(rival.result())}
+    except Exception as error:  # as above
+        return {"failed": _describe(error)}
+
+
+def _time(rival: Rival) -> dict[str, Any]:
+    start = time.perf_counter()
+    rival.run()
+    return {"seconds": time.perf_counter() - start}
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:200]

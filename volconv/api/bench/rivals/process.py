@@ -38,7 +38,7 @@ class RivalProcess:
     Attributes
     ----------
     versions, errors, failed : dict
-        By rival: its version, the error of its result, why it cannot be timed; after `wait_ready`.
+        By rival: its version, the error of its result, why it cannot be timed; after `wait_ready` and `warm_up`.
     """
 
     def __init__(self, job: Job) -> None:
@@ -63,13 +63,22 @@ class RivalProcess:
         self._process.communicate()
 
     def wait_ready(self) -> None:
-        """Wait until every rival has run once."""
+        """Wait until every rival has been made."""
         ready = self._receive()
-        self.versions, self.errors, self.failed = ready["versions"], ready["errors"], ready["failed"]
+        self.versions, self.failed = ready["versions"], ready["failed"]
+
+    def warm_up(self, name: str) -> None:
+        """Let the rival `name` run until it is at its best, and keep the error of its result or why there is none."""
+        self._send(f"warm {name}\n".encode())
+        answer = self._receive()
+        if "error" in answer:
+            self.errors[name] = answer["error"]
+        else:
+            self.failed[name] = answer["failed"]
 
     def time(self, name: str) -> float:
         """Return the seconds that one run of the rival `name` takes."""
-        self._send(name.encode() + b"\n")
+        self._send(f"time {name}\n".encode())
         return float(self._receive()["seconds"])
 
     def _send(self, data: bytes) -> None:
