@@ -31,7 +31,7 @@ def test_the_lock_is_held_while_timing_and_let_go(tmp_path):
 def test_the_slow_leave_the_race():
     entry = {"reused torch": 2.0, "reused openvino": 1.0, "reused onnxruntime": 1.4, "reused scipy": 9.0}
     names = ["torch", "openvino", "onnxruntime", "scipy"]
-    assert list(_still_racing("reused", names, entry)) == ["openvino", "onnxruntime", "scipy"]
+    assert list(_still_racing("reused", names, entry, 1.5)) == ["openvino", "onnxruntime", "scipy"]
 
 
 @pytest.mark.parametrize("name", ["few", "point", "gaussian", "network"])

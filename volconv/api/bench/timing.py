@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +28,8 @@ from .zeros import pad_with_zeros
 
 _PAUSE_SECONDS = 0.03
 """After a rival: its threads go on spinning for a while."""
-_OUT_OF_THE_RACE = 1.5
-"""A rival this much slower than the best of its kind in the first round is timed no more."""
+_OUT_AT_THE_START, _OUT_OF_THE_RACE = 2.0, 1.5
+"""A rival this much slower than the best of its kind when warm, or in the first round, is timed no more."""
 _MOST_ROUNDS = 3
 _SHORT_SECONDS = 6.0
 """Rounds are added, up to three times as many, while all of them take less."""
@@ -108,7 +108,10 @@ def _take_turns(
 ) -> Samples:
     """Return the samples of all rounds, each of two laps: what is prepared, then the plain calls."""
     samples = Samples()
-    racing = {mode: list(child.errors) for mode, child in children.items()}
+    warm = {f"{mode} {name}": t for mode, child in children.items() for name, t in child.warm_seconds.items()}
+    racing = {
+        mode: list(_still_racing(mode, list(child.errors), warm, _OUT_AT_THE_START)) for mode, child in children.items()
+    }
     done, spent = 0, 0.0
     while done < settings.rounds or (done < _MOST_ROUNDS * settings.rounds and spent + spent / done < _SHORT_SECONDS):
         entry: dict[str, float] = {}
@@ -127,7 +130,8 @@ def _take_turns(
                     time.sleep(_PAUSE_SECONDS)
                 spent += time.perf_counter() - start
         if not done:
-            racing = {mode: list(_still_racing(mode, names, entry)) for mode, names in racing.items()}
+            racing = {mode: list(_still_racing(mode, names, entry, _OUT_OF_THE_RACE)) for mode, names in racing.items()}
+            entry = warm | entry
         samples.rounds.append(entry)
         done += 1
     return samples
@@ -158,10 +162,10 @@ def open_lock(lock: Path) -> IO[str]:
         raise UsageError(f"cannot be locked: {error.strerror}", file=str(lock)) from error
 
 
-def _still_racing(mode: str, names: Sequence[str], entry: dict[str, float]) -> Iterator[str]:
-    """Yield the rivals that may still be the best of their kind."""
+def _still_racing(mode: str, names: Sequence[str], entry: Mapping[str, float], limit: float) -> Iterator[str]:
+    """Yield the rivals that may still be the best of their kind: at most `limit` times slower in `entry`."""
     for name in names:
         kind = [other for other in names if ENTRIES[other].only_filters == ENTRIES[name].only_filters]
         best = min(entry[f"{mode} {other}"] for other in kind)
-        if entry[f"{mode} {name}"] <= _OUT_OF_THE_RACE * best:
+        if entry[f"{mode} {name}"] <= limit * best:
             yield name

@@ -64,6 +64,7 @@ class TestProcess:
             assert child.versions["scipy"]
             child.warm_up("scipy")
             assert child.errors["scipy"] <= TOLERANCE
+            assert child.warm_seconds["scipy"] > 0
             assert 0 < child.time("scipy") < 10
 
     def test_what_does_not_work_is_said(self):

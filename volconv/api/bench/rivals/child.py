@@ -86,21 +86,22 @@ def make_rivals(job: Job) -> tuple[dict[str, Rival], dict[str, str]]:
 
 
 def _warm_up(rival: Rival, exact: Exact) -> dict[str, Any]:
-    """Return the error of a rival's result, or why there is none.
+    """Return the error of a rival's result and the seconds of its last run, or why there is none.
 
     It runs until memory has grown to what it needs and code has been chosen: a few times if that is quick.
     """
     start, runs = time.perf_counter(), 0
+    last = {}
     try:
         while runs < 1 or (runs < _WARM_RUNS and time.perf_counter() - start < _WARM_SECONDS):
-            rival.run()
+            last = _time(rival)
             runs += 1
-        return {"error": exact.error_of(rival.result())}
+        return {"error": exact.error_of(rival.result()), **last}
     except Exception as error:  # as above
         return {"failed": _describe(error)}
 
 
-def _time(rival: Rival) -> dict[str, Any]:
+def _time(rival: Rival) -> dict[str, float]:
     start = time.perf_counter()
     rival.run()
     return {"seconds": time.perf_counter() - start}

@@ -37,13 +37,15 @@ class RivalProcess:
 
     Attributes
     ----------
-    versions, errors, failed : dict
-        By rival: its version, the error of its result, why it cannot be timed; after `wait_ready` and `warm_up`.
+    versions, errors, warm_seconds, failed : dict
+        By rival: its version, the error of its result, the time of a run when warm, why it cannot be timed; after
+        `wait_ready` and `warm_up`.
     """
 
     def __init__(self, job: Job) -> None:
         self.versions: dict[str, str] = {}
         self.errors: dict[str, float] = {}
+        self.warm_seconds: dict[str, float] = {}
         self.failed: dict[str, str] = {}
         self._job = job
 
@@ -68,11 +70,11 @@ class RivalProcess:
         self.versions, self.failed = ready["versions"], ready["failed"]
 
     def warm_up(self, name: str) -> None:
-        """Let the rival `name` run until it is at its best, and keep the error of its result or why there is none."""
+        """Let the rival `name` run until it is warm; keep error and seconds of its last run, or why there is none."""
         self._send(f"warm {name}\n".encode())
         answer = self._receive()
         if "error" in answer:
-            self.errors[name] = answer["error"]
+            self.errors[name], self.warm_seconds[name] = answer["error"], answer["seconds"]
         else:
             self.failed[name] = answer["failed"]
 
