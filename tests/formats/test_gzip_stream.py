@@ -137,6 +137,11 @@ def test_packed_bytes_depend_on_the_data_alone(cuts, threads):
     assert pack(parts, threads) == pack([data])
 
 
+@pytest.mark.parametrize("size", [*range(70), 255, 256, 257, 16383, 16384, PACK_BLOCK - 1, PACK_BLOCK + 47])
+def test_packs_every_size(size):
+    assert gzip.decompress(pack([make_data(size)])) == make_data(size)
+
+
 def test_what_is_fed_is_the_callers_again():
     data = np.frombuffer(make_data(5 * PACK_BLOCK), np.uint8)
     out, buffer = bytearray(), np.empty(PACK_BLOCK, np.uint8)

@@ -30,7 +30,8 @@ PACK_BLOCK = 1 << 18
 
 _LEVEL = 2
 _MEMORY = 9  # bits of the symbol buffer: the largest, for fewer trees
-_WORTH_SEARCHING = 1 / 64  # of all values
+_WORTH_SEARCHING = 1 / 64  # of the values looked at
+_STRIPES = 16  # places of a block that are looked at, a quarter of it in all
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"  # no name, no time, fastest, unknown system
 
 
@@ -206,11 +207,12 @@ def _repeats_values(block: memoryview) -> bool:
     Matches of voxels are mostly runs of one byte. To look for those alone packs scans, labels and features as well as
     a full search and twice as fast; but it misses these.
     """
-    words = np.frombuffer(block, np.uint32, len(block) // 4)
-    if len(words) < 3:
+    size = min(len(block), PACK_BLOCK // _STRIPES) // 16
+    if size < 3:
         return True
-    here = words[2:]
-    again = here == words[1:-1]
-    again |= here == words[:-2]
+    stripes = np.frombuffer(block, np.uint32, len(block) // (16 * size) * (4 * size)).reshape(-1, 4 * size)
+    here, before, earlier = stripes[:, 2:size], stripes[:, 1 : size - 1], stripes[:, : size - 2]
+    again = here == before
+    again |= here == earlier
     again &= here != (here & np.uint32(0xFF)) * np.uint32(0x01010101)
-    return int(np.count_nonzero(again)) > _WORTH_SEARCHING * len(words)
+    return int(np.count_nonzero(again)) > _WORTH_SEARCHING * again.size
