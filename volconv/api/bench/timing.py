@@ -30,6 +30,8 @@ _PAUSE_SECONDS = 0.03
 """After a rival: its threads go on spinning for a while."""
 _OUT_AT_THE_START, _OUT_OF_THE_RACE = 2.0, 1.5
 """A rival this much slower than the best of its kind when warm, or in the first round, is timed no more."""
+_LONG_SECONDS, _CLOSE = 0.5, 1.15
+"""Where the best takes this long, runs differ little, and only those as close as this stay."""
 _MOST_ROUNDS = 3
 _SHORT_SECONDS = 6.0
 """Rounds are added, up to three times as many, while all of them take less."""
@@ -163,9 +165,9 @@ def open_lock(lock: Path) -> IO[str]:
 
 
 def _still_racing(mode: str, names: Sequence[str], entry: Mapping[str, float], limit: float) -> Iterator[str]:
-    """Yield the rivals that may still be the best of their kind: at most `limit` times slower in `entry`."""
+    """Yield the rivals that may still be the best of their kind: at most about `limit` times slower in `entry`."""
     for name in names:
         kind = [other for other in names if ENTRIES[other].only_filters == ENTRIES[name].only_filters]
         best = min(entry[f"{mode} {other}"] for other in kind)
-        if entry[f"{mode} {name}"] <= limit * best:
+        if entry[f"{mode} {name}"] <= (limit if best < _LONG_SECONDS else min(limit, _CLOSE)) * best:
             yield name
