@@ -215,4 +215,4 @@ def _repeats_values(block: memoryview) -> bool:
     again = here == before
     again |= here == earlier
     again &= here != (here & np.uint32(0xFF)) * np.uint32(0x01010101)
-    return int(np.count_nonzero(again)) > _WORTH_SEARCHING * again.size
+    return bool(np.count_nonzero(again) > _WORTH_SEARCHING * again.size)
