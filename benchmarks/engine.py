@@ -19,7 +19,7 @@ import numba
 import numpy as np
 
 from volconv.kernels import jit
-from volconv.kernels.catalog import Algorithm, ConvShape, choose_conv, suits_winograd
+from volconv.kernels.catalog import ConvShape, choose_algorithm, choose_conv
 from volconv.kernels.conv import bind_conv
 from volconv.kernels.peak import make_aligned, make_peak
 
@@ -66,9 +66,11 @@ def make_case(layer: Layer, seed: int = 0) -> tuple[Callable[[], float], str]:
     """Return a function that runs the layer once and gives multiply-adds a second, and the kernel's name."""
     rng = np.random.default_rng(seed)
     taps = int(np.prod(layer.kernel))
-    suits = suits_winograd(layer.kernel, (layer.stride,) * 3, layer.groups, layer.inputs, layer.outputs)
-    algorithm: Algorithm = "winograd" if suits else "direct"
-    shape = ConvShape(layer.inputs, layer.outputs, layer.groups, taps, "float32", layer.stride, algorithm)
+    algorithm = choose_algorithm(layer.kernel, (layer.stride,) * 3, layer.groups, layer.inputs, layer.outputs)
+    reach = (layer.dilation * (layer.kernel[1] - 1), layer.dilation * (layer.kernel[2] - 1))
+    shape = ConvShape(
+        layer.inputs, layer.outputs, layer.groups, taps, "float32", layer.stride, algorithm, layer.kernel[1], reach
+    )
     kernel = choose_conv(shape)
     weights = rng.standard_normal((layer.outputs, shape.group_inputs, taps)).astype(np.float32)
     bound = bind_conv(kernel, shape, weights)

@@ -150,5 +150,13 @@ def test_dense_layers_of_many_channels_share_products_unless_told_not_to():
     spec = load_spec_mapping({"volconv": 1, "stages": stages, "outputs": [s["name"] for s in stages]})
     graph = optimise(build_graph(spec, Wire((9, 9, 9), 1, "float32"), make_loader(spec)))
     assert {n.name for n in graph.nodes if n.algorithm == "winograd"} == {"dense", "dilated"}
+    stages = [
+        layer("few", "input", out_channels=4),
+        layer("pairs", "few", out_channels=5),
+        layer("flat", "few", kernel_size=[1, 3, 3], padding=[0, 1, 1]),
+    ]
+    spec = load_spec_mapping({"volconv": 1, "stages": stages, "outputs": [s["name"] for s in stages]})
+    graph = optimise(build_graph(spec, Wire((9, 9, 9), 1, "float32"), make_loader(spec)))
+    assert {n.name: n.algorithm for n in graph.nodes} == {"few": "direct", "pairs": "winograd1d", "flat": "direct"}
     graph = optimise(build_graph(spec, Wire((9, 9, 9), 1, "float32"), make_loader(spec)), "direct")
     assert {n.algorithm for n in graph.nodes} == {"direct"}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..kernels.add import add_specs
-from ..kernels.catalog import ConvShape, Epilogue, choose_conv, suits_winograd
+from ..kernels.catalog import ConvShape, Epilogue, choose_algorithm, choose_conv
 from ..kernels.conv import kernel_specs
 from ..kernels.copies import copy_specs
 from ..kernels.jit import KernelSpec, kernel_cache, missing
@@ -27,8 +27,9 @@ def list_kernels(dtypes: tuple[str, ...] = ("float32", "float64")) -> list[Kerne
             for step in (1, 2):
                 shape = ConvShape(16, outputs, 1, 27, dtype, step)  # type: ignore[arg-type]
                 specs.extend(kernel_specs(choose_conv(shape), shape, Epilogue()))
-            if suits_winograd((3, 3, 3), (1, 1, 1), 1, outputs, outputs):
-                shape = ConvShape(outputs, outputs, 1, 27, dtype, 1, "winograd")  # type: ignore[arg-type]
+            algorithm = choose_algorithm((3, 3, 3), (1, 1, 1), 1, outputs, outputs)
+            if algorithm != "direct":
+                shape = ConvShape(outputs, outputs, 1, 27, dtype, 1, algorithm)  # type: ignore[arg-type]
                 specs.extend(kernel_specs(choose_conv(shape), shape, Epilogue()))
         specs.extend((*pointwise_specs(dtype), *add_specs(dtype), *norm_specs(dtype), *copy_specs(dtype)))
     return list(dict.fromkeys(specs))

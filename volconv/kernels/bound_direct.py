@@ -177,7 +177,7 @@ class BoundConv:
         plan[at.GROUP_OUTPUTS] = -(-shape.group_outputs // kernel.channel_multiple) * kernel.channel_multiple
         plan[at.AFFINE], plan[at.MODE], plan[at.THREADS] = self._affine, self._mode, threads
         plan[at.ACTIVATE] = self._activate
-        plan[at.WHOLE] = _whole_blocks(kernel, int(plan[at.N_X]))
+        plan[at.WHOLE] = whole_blocks(kernel, int(plan[at.N_X]))
         plan[at.ALL_BLOCKS], plan[at.BLOCKS_A_JOB] = shares, a_job
         plan[at.PER_JOB] = per_job
         plan[at.JOBS] = -(-units // per_job) * -(-shares // a_job)
@@ -226,7 +226,7 @@ class BoundRows(BoundConv):
         return int(plan[at.N_Z] * plan[at.ROW_BLOCKS]), products
 
 
-def _whole_blocks(kernel: ConvKernel, voxels: int) -> int:
+def whole_blocks(kernel: ConvKernel, voxels: int) -> int:
     """Return how many of a row's voxels full blocks compute, such that they and the smaller ones waste least."""
     if kernel.name == "last":
         return voxels

@@ -14,17 +14,19 @@ from .catalog import ConvKernel, ConvShape, Epilogue, winograd_scratch, winograd
 from .conv_pack import align_values
 
 Array = np.ndarray[Any, Any]
-_POINTS = 64
 
 
-def transform_weights(weights: Array) -> Array:
-    """Return (O, I, 27) weights as float64 (O, I, 64): along each axis g0, (g0+g1+g2)/2, (g0-g1+g2)/2, g2."""
-    g = weights.astype(np.float64).reshape(*weights.shape[:2], 3, 3, 3)
-    for axis in (2, 3, 4):
+def transform_weights(weights: Array, axes: int = 3) -> Array:
+    """Return (O, I, T) weights as float64 (O, I, points), transformed along the first axes, of three taps each.
+
+    Along each of them (g0, g1, g2) becomes g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2.
+    """
+    g = weights.astype(np.float64).reshape(*weights.shape[:2], *[3] * axes, -1)
+    for axis in range(2, 2 + axes):
         first, middle, end = (np.take(g, i, axis) for i in range(3))
         sides = first + end
         g = np.stack([first, (sides + middle) / 2, (sides - middle) / 2, end], axis)
-    return g.reshape(*weights.shape[:2], _POINTS)
+    return g.reshape(*weights.shape[:2], -1)
 
 
 def place_tiles(start: int, count: int, dilation: int, x_step: int, out_step: int) -> Array:

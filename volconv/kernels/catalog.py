@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Layout = Literal["first", "last"]
 DTypeName = Literal["float32", "float64"]
-Algorithm = Literal["direct", "winograd"]
+Algorithm = Literal["direct", "winograd", "winograd1d"]
 
 ACTIVATIONS: Mapping[str, tuple[str, ...]] = {
     "identity": (),
@@ -54,8 +54,12 @@ class ConvShape:
         Of volumes, weights and sums.
     step_w : int
         Voxels between the inputs of two outputs that are neighbours along w: the stride of a forward convolution.
-    algorithm : {"direct", "winograd"}
-        What the sums' order follows: ``winograd`` shares products between pairs of outputs (`suits_winograd`).
+    algorithm : {"direct", "winograd", "winograd1d"}
+        What the sums' order follows, see `choose_algorithm`.
+    taps_h : int
+        Kernel positions along h.
+    reach : tuple of int
+        Voxels along h and w from the first tap to the last.
     """
 
     in_channels: int
@@ -65,6 +69,8 @@ class ConvShape:
     dtype: DTypeName = "float32"
     step_w: int = 1
     algorithm: Algorithm = "direct"
+    taps_h: int = 1
+    reach: tuple[int, int] = (0, 0)
 
     @property
     def group_inputs(self) -> int:
@@ -90,7 +96,8 @@ class ConvKernel:
     ----------
     name : str
         Family: ``last`` (vectors of output channels), ``first`` (vectors of voxels along w), ``rows`` (as ``first`` for
-        one output channel a group, several output rows at once), ``winograd`` (tiles of 2 x 2 x 2 outputs).
+        one output channel a group, several output rows at once), ``winograd`` (tiles of 2 x 2 x 2 outputs),
+        ``pairs`` (pairs of output rows, vectors of voxels along w).
     reads : {"first", "last", "any"}
         ``first``: fast when neighbours along w lie side by side (right for any steps); ``last``: needs channels that
         lie side by side; ``any``: any layout.
@@ -101,18 +108,19 @@ class ConvKernel:
     lanes : int
         Values in a vector.
     block : int
-        Voxels (``last``), vectors of voxels (``first``, ``rows``) or tiles (``winograd``) in a register block.
+        In a register block: voxels (``last``), vectors of voxels (``first``, ``rows``, ``pairs``) or tiles.
     width : int
-        Vectors of output channels (``last``, ``winograd``), output channels (``first``) or output rows (``rows``).
+        In a block: vectors of output channels (``last``, ``winograd``), output channels (``first``, ``pairs``), output
+        rows (``rows``).
     step : int
         Input step along w the loads are made for: 1, 2, or 0 for any.
     tail : int
-        Vectors of voxels (``first``) in the smaller blocks that a row is cut into besides.
+        Vectors of voxels (``first``, ``pairs``) in the smaller blocks that a row is cut into besides.
     algorithm : str
         Kernels of one algorithm give the same bits.
     """
 
-    name: Literal["last", "first", "rows", "winograd"]
+    name: Literal["last", "first", "rows", "winograd", "pairs"]
     reads: Literal["first", "last", "any"]
     writes: Layout
     channel_multiple: int
@@ -184,12 +192,21 @@ _WINOGRAD_BLOCKS = {True: {3: 8, 2: 12, 1: 24}, False: {2: 6, 1: 12}}
 _ROWS_BLOCKS = {True: (8, 6), False: (3, 3)}
 
 
-def suits_winograd(
+def choose_algorithm(
     kernel_size: tuple[int, ...], stride: tuple[int, ...], groups: int, in_channels: int, out_channels: int
-) -> bool:
-    """Return whether tiles of 2 x 2 x 2 outputs pay for a layer: by its parameters alone, whatever the processor."""
-    dense = groups == 1 and kernel_size == (3, 3, 3) and stride == (1, 1, 1)
-    return dense and in_channels >= 12 and out_channels >= 12
+) -> Algorithm:
+    """Return the algorithm of a forward convolution: by its parameters alone, whatever the processor.
+
+    ``winograd`` shares products between 2 x 2 x 2 outputs: 64 instead of 216, for the price of transforming every
+    channel. ``winograd1d`` shares them between two rows of outputs, 4 instead of 6, which vectors along w make cheap
+    enough for few channels. Both are F(2, 3) of Winograd's family, whose errors stay near the direct sum's.
+    """
+    if groups != 1 or kernel_size[0] != 3 or stride != (1, 1, 1):
+        return "direct"
+    if kernel_size == (3, 3, 3) and min(in_channels, out_channels) >= 12:
+        return "winograd"
+    taps = kernel_size[1] * kernel_size[2]
+    return "winograd1d" if taps >= 9 and in_channels >= 3 and 3 <= out_channels <= 12 else "direct"
 
 
 def _blocks_waste(channels: int, width: int) -> float:
@@ -222,6 +239,12 @@ def choose_conv(shape: ConvShape, bits: int | None = None) -> ConvKernel:
         # one vector of weights a broadcast input keeps the load units as busy as the multipliers
         width = min(blocks, key=lambda n: -(-vectors // n) * n * (1.25 if n == 1 else 1))
         return ConvKernel("winograd", "last", "last", lanes, lanes, blocks[width], width, algorithm="winograd")
+    sizes = _FIRST_BLOCKS[many_registers]
+    # A block's loads cost about as much as another channel would: wide blocks beat an exact fit of narrow ones.
+    width = min(sizes, key=lambda n: -(-outputs // n) * (n + 1.2))
+    if shape.algorithm == "winograd1d":
+        block, tail = sizes[width]
+        return ConvKernel("pairs", "first", "first", 1, lanes, block, width, 1, tail, "winograd1d")
     whole = shape.groups == 1 or outputs % lanes == 0
     if whole and vectors >= 2 and outputs >= 16 and _blocks_waste(outputs, lanes) <= 0.15:
         blocks = _LAST_BLOCKS[many_registers]
@@ -231,13 +254,11 @@ def choose_conv(shape: ConvShape, bits: int | None = None) -> ConvKernel:
     if outputs == 1:
         block, tail = _ROWS_BLOCKS[many_registers]
         return ConvKernel("rows", "first", "first", 1, lanes, block, 2, step, tail)
-    sizes = _FIRST_BLOCKS[many_registers]
-    # A block's loads cost about as much as another channel would: wide blocks beat an exact fit of narrow ones.
-    width = min(sizes, key=lambda n: -(-outputs // n) * (n + 1.2))
     block, tail = sizes[width]
     return ConvKernel("first", "first", "first", 1, lanes, block, width, step, tail)
 
 
+_RING_BYTES = 512 * 2**10  # transformed rows a thread keeps: with inputs and outputs they stay in the L2 cache
 _STRIP_BYTES = 400 * 2**10  # transformed inputs of a strip: with products and weights they stay in the L2 cache
 
 
@@ -254,8 +275,49 @@ def winograd_scratch(kernel: ConvKernel, shape: ConvShape) -> int:
     return 64 * vectors * kernel.lanes
 
 
+@dataclass(frozen=True)
+class PairsScratch:
+    """A thread's working memory for paired rows.
+
+    Attributes
+    ----------
+    taps_h : int
+        Taps along h.
+    rows : int
+        Transformed input rows kept: as many as taps along h span.
+    vectors : int
+        Vectors of voxels along w a job computes at most.
+    length, segment : int
+        Elements of a row of one channel of transformed inputs, and of products.
+    elements : int
+        All of it.
+    """
+
+    taps_h: int
+    rows: int
+    vectors: int
+    length: int
+    segment: int
+    elements: int
+
+
+def pairs_scratch(kernel: ConvKernel, shape: ConvShape) -> PairsScratch:
+    """Return how `kernel` cuts rows, so that what it keeps stays in the L2 cache."""
+    rows = shape.reach[0] + 1
+    halo = -(-shape.reach[1] // kernel.lanes)
+    vector_bytes = 4 * rows * shape.in_channels * kernel.lanes * shape.itemsize
+    vectors = max(kernel.block, min(16, _RING_BYTES // vector_bytes - halo))
+    stored = vectors + kernel.block  # the last block may reach beyond
+    length = (stored + halo) | 1  # odd: rows a power of two apart would share a few cache sets
+    outputs = -(-shape.out_channels // kernel.width) * kernel.width
+    elements = 4 * (rows * shape.in_channels * length + outputs * stored) * kernel.lanes
+    return PairsScratch(shape.taps_h, rows, vectors, length * kernel.lanes, stored * kernel.lanes, elements)
+
+
 def scratch_bytes(kernel: ConvKernel, shape: ConvShape, threads: int) -> int:
     """Return the bytes of working memory that a call of `kernel` needs."""
+    if kernel.name == "pairs":
+        return threads * pairs_scratch(kernel, shape).elements * shape.itemsize
     return threads * winograd_scratch(kernel, shape) * shape.itemsize if kernel.name == "winograd" else 0
 
 
@@ -265,6 +327,10 @@ def packed_bytes(kernel: ConvKernel, shape: ConvShape) -> int:
         vectors = -(-shape.out_channels // kernel.lanes)
         width = -(-vectors // kernel.width) * kernel.width * kernel.lanes
         return (shape.in_channels * (64 * width + 27 * vectors * kernel.lanes) + 8 * width) * shape.itemsize
+    if kernel.name == "pairs":
+        width = -(-shape.out_channels // kernel.width) * kernel.width
+        products = shape.taps * shape.in_channels
+        return (products * 4 * width // 3 + products * shape.out_channels + 8 * width) * shape.itemsize + 128
     width = kernel.width * (kernel.lanes if kernel.name == "last" else 1)
     channels = shape.groups * -(-shape.group_outputs // width) * width
     return channels * (shape.group_inputs * shape.taps + 5) * shape.itemsize + 16 * shape.group_inputs * shape.taps
@@ -287,5 +353,7 @@ def conv_seconds(shape: ConvShape, voxels: int, threads: int) -> float:
     values = voxels * (shape.in_channels * shape.step_w + shape.out_channels)
     if shape.algorithm == "winograd":  # 64 products instead of 216, and the transforms
         products = products * 64 // 216 + 12 * voxels * (shape.in_channels + shape.out_channels)
+    elif shape.algorithm == "winograd1d":
+        products = products * 4 // 6 + 6 * voxels * (shape.in_channels + shape.out_channels)
     multiply_adds_per_second = 2 * lanes * 2.2e9 * (0.8 if shape.group_outputs > 1 else 0.5)
     return max(products / multiply_adds_per_second, values * shape.itemsize / 8e9) / threads + 5e-5

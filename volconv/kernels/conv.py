@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .bound_direct import SLACK, BoundConv, BoundRows
+from .bound_pairs import BoundPairs
 from .bound_winograd import BoundWinograd
 from .catalog import ConvKernel, ConvShape, Epilogue
 from .conv_pack import kernel_specs
@@ -45,5 +46,6 @@ def bind_conv(
     expected = (shape.out_channels, shape.group_inputs, shape.taps)
     if weights.shape != expected:
         raise ValueError(f"weights are {weights.shape}, expected {expected}")
-    bound = {"rows": BoundRows, "winograd": BoundWinograd}.get(kernel.name, BoundConv)
+    kinds = {"rows": BoundRows, "pairs": BoundPairs, "winograd": BoundWinograd}
+    bound = kinds.get(kernel.name, BoundConv)
     return bound(kernel, shape, weights, bias, epilogue or Epilogue())

@@ -20,6 +20,7 @@ def kernel_specs(kernel: ConvKernel, shape: ConvShape, epilogue: Epilogue) -> li
         "last": (kernel.lanes, kernel.block, kernel.width, code),
         "first": (kernel.lanes, kernel.block, kernel.tail, kernel.width, kernel.step, code),
         "rows": (kernel.lanes, kernel.block, kernel.tail, kernel.step, code),
+        "pairs": (kernel.lanes, kernel.block, kernel.tail, kernel.width, code),
         "winograd": (kernel.lanes, kernel.block, kernel.width, code),
     }
     return [jit.KernelSpec(f"conv_{kernel.name}.conv", shape.dtype, ints[kernel.name])]

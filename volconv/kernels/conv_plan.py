@@ -26,7 +26,14 @@ HINTS = 35  # `conv_first`: where the list of lines to fetch ahead lies
 TILES_Z, TILES_Y, TILES_X, TILES, STRIP = range(36, 41)  # `conv_winograd`: tiles an axis, in all, and a job
 CHUNKS, OUT_VECTORS = 41, 42  # vectors of input and of output channels
 VALUES_STEP, PRODUCTS_STEP, SLOT = 43, 44, 45  # scratch: elements from point to point, and a thread
-LENGTH = 48
+HALO, TAP_STEP, SHIFTS = 46, 47, 48  # `conv_pairs`: voxels read behind a segment, a tap along w, list of products
+TAPS_H, TAP_STEP_H, RING = 49, 50, 51  # taps along h, rows from one to the next, transformed rows kept
+LENGTH_W, SEGMENT, SEGMENTS, SEGMENTS_START = 52, 53, 54, 55  # elements a row of inputs and of products; a row's pieces
+ROW_PARTS, WEIGHTS_STEP, DIRECT_STEP, POINT_STEP, ROOM = range(
+    56, 61
+)  # jobs along h; elements an output block, an output channel
+# and a point; where each thread lists its products
+LENGTH = 64
 
 NONE, CLIP, SLOPE = range(3)
 BIAS, SCALE, SHIFT, LOW, HIGH = range(5)  # rows of the epilogue's table; LOW also holds slopes

@@ -22,6 +22,7 @@ from .winograd_blocks import (
     fma_spread,
     load_grid,
     load_spread,
+    mark_not_finite,
     replace_not_finite,
     store_block,
     store_inside,
@@ -120,7 +121,7 @@ def _make_scatter(real: Any, code: int) -> Any:
         near = add_blocks(add_blocks(s0, s1), s2)
         far = subtract_blocks(subtract_blocks(s1, s2), s3)
         table, direct = ends
-        if not all_finite(near, far):
+        if not all_finite(mark_not_finite(mark_not_finite(zeros(quad), near), far)):
             near = replace_not_finite(near, sum_directly(quad, places, x, tile, 0, direct, plan))
             far = replace_not_finite(far, sum_directly(quad, places, x, tile, 1, direct, plan))
         near, far = finish_vectors(quad, near, table, plan), finish_vectors(quad, far, table, plan)

@@ -33,13 +33,12 @@ def advance(_context: Any, start: Any, _count: Any) -> Any:
     return start(start, types.int64), build
 
 
-@intrinsic
-def prefetch(_context: Any, place: Any) -> Any:
-    """Ask for the cache line at an address, which need not be readable."""
+def _make_prefetch(place: Any, level: int) -> Any:
+    """Return signature and generator of a prefetch into all caches (level 3) or the second and further ones (2)."""
 
     def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         address = builder.bitcast(args[0], ir.IntType(8).as_pointer())
-        numbers = [INT32(0), INT32(3), INT32(1)]  # for reading; to be kept in all caches; data
+        numbers = [INT32(0), INT32(level), INT32(1)]  # for reading; how near; data
         kinds = [address.type, *[n.type for n in numbers]]
         function = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(ir.VoidType(), kinds), "llvm.prefetch.p0"
@@ -48,6 +47,18 @@ def prefetch(_context: Any, place: Any) -> Any:
         return _context.get_dummy_value()
 
     return types.void(place), build
+
+
+@intrinsic
+def prefetch(_context: Any, place: Any) -> Any:
+    """Ask for the cache line at an address, which need not be readable."""
+    return _make_prefetch(place, 3)
+
+
+@intrinsic
+def prefetch_far(_context: Any, place: Any) -> Any:
+    """Ask for the cache line at an address, which need not be readable; it will not displace what L1 holds."""
+    return _make_prefetch(place, 2)
 
 
 @intrinsic

@@ -30,6 +30,18 @@ def load_grid(_context: Any, block: Any, source: Any, rows: Any, columns: Any) -
 
 
 @intrinsic
+def load_four(_context: Any, block: Any, source: Any, _a: Any, _b: Any, _c: Any, _d: Any) -> Any:
+    """Return a block of four rows, one vector each at source + a, b, c and d."""
+    kind = block.instance_type
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        vectors = Vectors(builder, kind)
+        return join_block(builder, kind, [vectors.load(vectors.at(args[1], place)) for place in args[2:]])
+
+    return kind(block, source, *[types.int64] * 4), build
+
+
+@intrinsic
 def load_spread(_context: Any, block: Any, source: Any, _step: Any) -> Any:
     """Return the block whose vectors, in order, lie `step` elements apart from `source` on."""
     kind = block.instance_type
@@ -115,6 +127,17 @@ def transform_inputs(_context: Any, block: Any) -> Any:
 
 
 @intrinsic
+def transform_pair(_context: Any, block: Any) -> Any:
+    """Return the two outputs of a block of four rows of products, as a block of two rows."""
+    result = Block(block.real, block.lanes, 2, 1)
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return join_block(builder, result, _outputs(builder, split_block(builder, block, args[0])))
+
+    return result(block), build
+
+
+@intrinsic
 def transform_products(_context: Any, block: Any) -> Any:
     """Return the 2 x 2 outputs of a block of 4 x 4 products, as a block of four rows."""
     result = Block(block.real, block.lanes, 4, 1)
@@ -180,22 +203,32 @@ def _not_finite(vectors: Vectors, value: Any) -> Any:
 
 
 @intrinsic
-def all_finite(_context: Any, a: Any, b: Any) -> Any:
-    """Return whether every value of two blocks is finite."""
+def mark_not_finite(_context: Any, seen: Any, block: Any) -> Any:
+    """Return `seen`, zeros, with NaN wherever `block` is infinite or NaN; NaN stays."""
 
     def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        vectors = Vectors(builder, a)
-        values = split_block(builder, a, args[0]) + split_block(builder, a, args[1])
-        # 0 * v is NaN where v is not finite, and NaN stays in the sum
-        zero = ir.Constant(a.vector, None)
+        vectors = Vectors(builder, seen)
+        pairs = zip(split_block(builder, seen, args[0]), split_block(builder, block, args[1]), strict=True)
+        zero = ir.Constant(seen.vector, None)
+        return join_block(builder, seen, [vectors.fma(value, zero, total) for total, value in pairs])
+
+    return seen(seen, block), build
+
+
+@intrinsic
+def all_finite(_context: Any, block: Any) -> Any:
+    """Return whether every value of a block is finite."""
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        vectors = Vectors(builder, block)
+        zero = ir.Constant(block.vector, None)
         total = zero
-        for value in values:
-            total = vectors.fma(value, zero, total)
-        mask = builder.fcmp_unordered("uno", total, total)
-        bits = builder.bitcast(mask, ir.IntType(a.lanes))
+        for value in split_block(builder, block, args[0]):
+            total = vectors.fma(value, zero, total)  # 0 * v is NaN where v is not finite, and NaN stays in the sum
+        bits = builder.bitcast(builder.fcmp_unordered("uno", total, total), ir.IntType(block.lanes))
         return builder.icmp_unsigned("==", bits, ir.Constant(bits.type, 0))
 
-    return types.boolean(a, b), build
+    return types.boolean(block), build
 
 
 @intrinsic
@@ -209,3 +242,62 @@ def replace_not_finite(_context: Any, block: Any, other: Any) -> Any:
         return join_block(builder, block, [builder.select(_not_finite(vectors, a), b, a) for a, b in pairs])
 
     return block(block, block), build
+
+
+@intrinsic
+def transform_column(_context: Any, block: Any) -> Any:
+    """Return a block of four rows transformed along them."""
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return join_block(builder, block, _inputs(builder, split_block(builder, block, args[0])))
+
+    return block(block), build
+
+
+@intrinsic
+def store_columns(_context: Any, block: Any, target: Any, _step: Any) -> Any:
+    """Store a block whose rows follow one another and whose columns lie `step` elements apart."""
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        vectors = Vectors(builder, block)
+        values = split_block(builder, block, args[0])
+        places = _places(builder, vectors, args[1], args[2], block.columns)
+        for i, value in enumerate(values):
+            vectors.store(value, vectors.at(places[i % block.columns], i // block.columns * block.lanes))
+        return _context.get_dummy_value()
+
+    return types.void(block, target, types.int64), build
+
+
+@intrinsic
+def store_rows(_context: Any, block: Any, target: Any, places: Any, _count: Any) -> Any:
+    """Store the first `count` lanes of each row of a one-column block at target + places[row], if not negative."""
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        vectors = Vectors(builder, block)
+        whole = builder.icmp_signed(">=", args[3], ir.Constant(args[3].type, block.lanes))
+        for r, value in enumerate(split_block(builder, block, args[0])):
+            place = builder.load(vectors.at(args[2], r))
+            with builder.if_then(builder.icmp_signed(">=", place, ir.Constant(place.type, 0)), likely=True):
+                start = vectors.at(args[1], place)
+                with builder.if_else(whole, likely=True) as (all_lanes, some_lanes):
+                    with all_lanes:
+                        vectors.store(value, start)
+                    with some_lanes:
+                        vectors.store_first(value, start, args[3])
+        return _context.get_dummy_value()
+
+    return types.void(block, target, places, types.int64), build
+
+
+@intrinsic
+def fma_blocks(_context: Any, sums: Any, values: Any, factor: Any) -> Any:
+    """Return sums + values * factor[0]."""
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        vectors = Vectors(builder, sums)
+        scale = vectors.spread(builder.load(args[2]))
+        pairs = zip(split_block(builder, sums, args[1]), split_block(builder, sums, args[0]), strict=True)
+        return join_block(builder, sums, [vectors.fma(scale, value, total) for value, total in pairs])
+
+    return sums(sums, values, factor), build

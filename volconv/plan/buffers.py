@@ -31,7 +31,11 @@ def conv_shape(op: Conv3d | ConvTranspose3d, dtype: str, algorithm: Algorithm = 
         taps *= -(-k // s) if isinstance(op, ConvTranspose3d) else k
     step_w = op.stride[2] if isinstance(op, Conv3d) else 1
     kind = compute_dtype(dtype)
-    return ConvShape(op.in_channels, op.out_channels, op.groups, taps, kind, step_w, algorithm)  # type: ignore[arg-type]
+    reach = tuple(op.dilation[axis] * (op.kernel_size[axis] - 1) for axis in (1, 2))
+    return ConvShape(
+        op.in_channels, op.out_channels, op.groups, taps, kind, step_w, algorithm,  # type: ignore[arg-type]
+        op.kernel_size[1], reach,  # type: ignore[arg-type]
+    )  # fmt: skip
 
 
 def choose_kernels(graph: Graph) -> dict[str, ConvKernel]:

@@ -1,22 +1,22 @@
-"""Chooses the algorithm of each convolution from its parameters alone, so that results never depend on the machine."""
+"""Chooses each convolution's algorithm by its parameters alone: it decides the order of sums, so the result's bits."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from ...kernels.catalog import suits_winograd
+from ...kernels.catalog import choose_algorithm
 from ...ops.conv3d import Conv3d
 from ..model import Graph, Node
 
 
 def choose_algorithms(graph: Graph) -> Graph:
-    """Return `graph` with the convolutions that gain by it computed by Winograd's algorithm."""
-    nodes = tuple(replace(node, algorithm="winograd") if _gains(node) else node for node in graph.nodes)
-    return replace(graph, nodes=nodes)
+    """Return `graph` with the fastest algorithm for each convolution."""
+    return replace(graph, nodes=tuple(_choose(node) for node in graph.nodes))
 
 
-def _gains(node: Node) -> bool:
+def _choose(node: Node) -> Node:
     op = node.op
-    return isinstance(op, Conv3d) and suits_winograd(
-        op.kernel_size, op.stride, op.groups, op.in_channels, op.out_channels
-    )
+    if not isinstance(op, Conv3d):
+        return node
+    chosen = choose_algorithm(op.kernel_size, op.stride, op.groups, op.in_channels, op.out_channels)
+    return replace(node, algorithm=chosen)

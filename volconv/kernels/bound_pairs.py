@@ -1,0 +1,155 @@
+"""Bind a layer's weights to the kernel of paired rows: transformed weights, and where each row reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import conv_plan as at
+from . import jit
+from .bound_direct import BoundConv, whole_blocks
+from .bound_winograd import place_tiles, transform_weights
+from .catalog import ConvKernel, ConvShape, Epilogue, PairsScratch, pairs_scratch
+from .conv_pack import align_values
+
+Array = np.ndarray[Any, Any]
+
+_CACHE_LINE = 64
+_REMEMBERED = 64  # geometries
+
+
+class BoundPairs(BoundConv):
+    """A convolution of 3 x k x l taps at stride 1 for few channels, in pairs of output rows."""
+
+    def __init__(
+        self, kernel: ConvKernel, shape: ConvShape, weights: Array, bias: Array | None, epilogue: Epilogue
+    ) -> None:
+        super().__init__(kernel, shape, weights, bias, epilogue)
+        # an output that comes out infinite or NaN is summed again directly: infinities may have cancelled on the way
+        self._direct = align_values(weights.astype(shape.dtype).transpose(0, 2, 1).ravel())
+        self._known: dict[tuple[Any, ...], tuple[Array, Array]] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of packed weights and epilogue."""
+        return super().nbytes + int(self._direct.nbytes)
+
+    def scratch_elements(self, threads: int) -> int:
+        """Return the elements of working memory that `run` needs: transformed rows of a job a thread."""
+        return threads * pairs_scratch(self.kernel, self.shape).elements
+
+    def run(
+        self,
+        x: Array,
+        x_start: int,
+        x_steps: Sequence[int],
+        taps: Array,
+        out: Array,
+        out_start: int,
+        out_steps: Sequence[int],
+        box: Sequence[int],
+        origin: Sequence[int] = (0, 0, 0),
+        scratch: Array | None = None,
+    ) -> None:
+        """Do what `BoundConv.run` says; neighbours along w of both arrays lie side by side."""
+        if min(box) <= 0:
+            return
+        threads, taps = jit.thread_count(), np.asarray(taps, np.int64)
+        if scratch is None:
+            scratch = np.empty(self.scratch_elements(threads), self.shape.dtype)
+        # buffers of a plan have few different geometries, and only a pair's parity of the place in the volume counts
+        dilation = int(taps[self.shape.taps // 3] - taps[0]) // x_steps[1]
+        key = (*x_steps, *out_steps, *box, origin[0] % (2 * dilation), threads, taps.tobytes())
+        if key not in self._known:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[key] = self._lay_out(x_steps, taps, out_steps, box, origin[0] % (2 * dilation), threads)
+        plan, tables = (part.copy() for part in self._known[key])
+        plan[at.X_START] = x_start + int(taps[0])
+        plan[at.OUT_START] = out_start
+        self._run(x, self._weights, self._direct, self._table, out, tables, scratch, plan)
+
+    def _lay_out(
+        self,
+        x_steps: Sequence[int],
+        taps: Array,
+        out_steps: Sequence[int],
+        box: Sequence[int],
+        first: int,
+        threads: int,
+    ) -> tuple[Array, Array]:
+        """Return the record and the tables for boxes of this geometry whose first output is number `first` along d."""
+        plan = np.zeros(at.LENGTH, np.int64)
+        at.fill_steps(plan, 0, x_steps, 0, out_steps, box)
+        room = pairs_scratch(self.kernel, self.shape)
+        plane = self.shape.taps // 3
+        row = plane // room.taps_h
+        plan[at.TAP_STEP] = int(taps[1] - taps[0]) if row > 1 else 0
+        plan[at.TAP_STEP_H] = int(taps[row] - taps[0]) // x_steps[2] if room.taps_h > 1 else 0
+        tiles = place_tiles(first, box[0], int(taps[plane] - taps[0]) // x_steps[1], x_steps[1], out_steps[1])
+        segments = self._cut_row(box[2], room)
+        self._cut_jobs(plan, threads)
+        self._cut_rows(plan, len(tiles) * len(segments), threads)
+        plan[at.JOBS] = len(tiles) * plan[at.ROW_PARTS] * len(segments)
+        plan[at.SEGMENTS], plan[at.SEGMENTS_START] = len(segments), tiles.size
+        plan[at.SHIFTS] = tiles.size + segments.size
+        shifts = np.add.outer(np.arange(row) * plan[at.TAP_STEP], np.arange(self.shape.in_channels) * room.length)
+        lists = np.zeros(threads * int(plan[at.PRODUCTS]), np.int64)
+        plan[at.ROOM] = plan[at.SHIFTS] + shifts.size
+        plan[at.HINTS] = plan[at.ROOM] + lists.size
+        return plan, np.concatenate([tiles.ravel(), segments.ravel(), shifts.ravel(), lists, self._list_lines(plan)])
+
+    def _list_lines(self, plan: Array) -> Array:
+        """Return two offsets a product: of a line of each input channel to fetch, and of one of each output channel."""
+        kernel, count, line = self.kernel, int(plan[at.PRODUCTS]), _CACHE_LINE // self.shape.itemsize
+        voxels = np.arange(0, kernel.block * kernel.lanes + line, line)
+        reads = np.add.outer(np.arange(self.shape.in_channels) * int(plan[at.X_C]), voxels).ravel()
+        writes = np.add.outer(np.arange(kernel.width) * int(plan[at.OUT_C]), voxels[:-1]).ravel()
+        hints = np.zeros((count, 2), np.int64)
+        hints[: len(reads), 0] = reads[:count]
+        hints[: len(writes), 1] = writes[:count]
+        return hints.ravel()
+
+    def _cut_row(self, voxels: int, room: PairsScratch) -> Array:
+        """Return the pieces of a row: where each begins, its voxels in full blocks, its voxels."""
+        lanes = self.kernel.lanes
+        vectors = -(-voxels // lanes)
+        pieces = -(-vectors // room.vectors)
+        each = -(-vectors // pieces) * lanes
+        counts = [(first, min(each, voxels - first)) for first in range(0, voxels, each)]
+        return np.array([(first, whole_blocks(self.kernel, count), count) for first, count in counts], np.int64)
+
+    def _cut_rows(self, plan: Array, pairs: int, threads: int) -> None:
+        """Write how many rows along h a job has: all, unless that gives some threads no work."""
+        parts = max(1, -(-4 * threads // pairs))
+        longest = max(int(plan[at.N_Y]) // parts, min(int(plan[at.N_Y]), 2 * int(plan[at.RING])))
+        plan[at.ROW_PARTS] = -(-int(plan[at.N_Y]) // longest)
+        plan[at.PER_JOB] = -(-int(plan[at.N_Y]) // int(plan[at.ROW_PARTS]))
+
+    def _pack_weights(self, weights: Array) -> Array:
+        """Return the transformed weights: (output block, point along d, tap, input channel, width)."""
+        points = transform_weights(weights, 1).transpose(2, 1, 0).reshape(-1, self.shape.out_channels)
+        return self._by_blocks(points)
+
+    def _pack_table(self, rows: Array) -> Array:
+        """Return the epilogue's table (row, channel) as (channel, row)."""
+        return align_values(rows.T.astype(self.shape.dtype).ravel())
+
+    def _cut_jobs(self, plan: Array, threads: int) -> None:
+        """Write the layer's constants into `plan`."""
+        shape, kernel = self.shape, self.kernel
+        room = pairs_scratch(kernel, shape)
+        plan[at.GROUP_INPUTS], plan[at.GROUP_OUTPUTS] = shape.in_channels, shape.out_channels
+        plan[at.TAPS_H] = room.taps_h
+        plan[at.PRODUCTS] = shape.in_channels * shape.taps // 3
+        plan[at.BLOCKS] = -(-shape.out_channels // kernel.width)
+        plan[at.HALO], plan[at.RING], plan[at.THREADS] = shape.reach[1], room.rows, threads
+        plan[at.AFFINE], plan[at.MODE], plan[at.ACTIVATE] = self._affine, self._mode, self._activate
+        plan[at.LENGTH_W], plan[at.SEGMENT] = room.length, room.segment
+        plan[at.VALUES_STEP] = 4 * shape.in_channels * room.length
+        plan[at.PRODUCTS_STEP] = plan[at.BLOCKS] * kernel.width * room.segment
+        plan[at.WEIGHTS_STEP] = 4 * plan[at.PRODUCTS] * kernel.width
+        plan[at.POINT_STEP] = shape.in_channels * room.length
+        plan[at.DIRECT_STEP], plan[at.SLOT] = shape.in_channels * shape.taps, room.elements
