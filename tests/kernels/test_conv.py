@@ -17,6 +17,7 @@ from tests.kernels.conv_cases import check_close, cut_boxes, make_case, other_ke
 from volconv.kernels import jit
 from volconv.kernels.catalog import ACTIVATIONS, ConvShape, Epilogue, choose_conv
 from volconv.kernels.conv import bind_conv, kernel_specs
+from volconv.kernels.conv_pack import align_values
 from volconv.kernels.pointwise import bind_pointwise
 
 LAYERS = {
@@ -196,3 +197,19 @@ assert np.array_equal(got, want + case.bias.reshape(-1, 1, 1, 1))
     env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_outputs_larger_than_caches_have_the_bits_of_small_ones(dtype) -> None:
+    shape = ConvShape(2, 32, 1, 1, dtype)
+    kernel = choose_conv(shape)
+    case = make_case(2, 32, (1, 1, 1), (64, 65, 70), dtype=dtype)
+    bound = bind_conv(kernel, shape, case.weights, case.bias, Epilogue(activation="relu"))
+    x = np.concatenate([case.x.transpose(1, 2, 3, 0).ravel(), np.zeros(4096, dtype)])
+    steps = (1, 65 * 70 * 2, 70 * 2, 2), (1, 65 * 70 * 32, 70 * 32, 32)
+    whole, parts = (align_values(np.zeros(64 * 65 * 70 * 32, dtype)) for _ in range(2))
+    taps = np.zeros(1, np.int64)
+    bound.run(x, 0, steps[0], taps, whole, 0, steps[1], case.box)
+    for z in range(64):
+        bound.run(x, z * steps[0][1], steps[0], taps, parts, z * steps[1][1], steps[1], (1, 65, 70))
+    np.testing.assert_array_equal(whole, parts)

@@ -11,7 +11,7 @@ from typing import Any
 from . import conv_plan as at
 from .blocks import Block
 from .conv_finish import make_activate_row, rename
-from .jit import device, flat, int64, prange, register, void
+from .jit import device, flat, inlined, int64, prange, register, void
 from .simd import (
     add_columns,
     advance,
@@ -29,6 +29,7 @@ from .simd import (
     scale_columns,
     slope_columns,
     store_voxels,
+    stream_voxels,
     zeros,
 )
 
@@ -56,7 +57,7 @@ def place_voxels(kind: Any, inputs: Any, outputs: Any, first: Any, stop: Any, pl
                     z += 1
 
 
-@device
+@inlined
 def finish_vectors(kind: Any, sums: Any, table: Any, plan: Any) -> Any:
     """Return the sums with bias, scale and shift, and the bounds or slopes of the activation."""
     row = columns_of(kind) * lanes_of(kind)
@@ -70,6 +71,19 @@ def finish_vectors(kind: Any, sums: Any, table: Any, plan: Any) -> Any:
     elif plan[at.MODE] == at.SLOPE:
         sums = slope_columns(sums, load_vectors(kind, advance(table, at.LOW * row)))
     return sums
+
+
+@inlined
+def fetch_ahead(kind: Any, x: Any, inputs: Any, out: Any, outputs: Any, plan: Any) -> None:
+    """Ask for the lines a block will write, unless they go past the caches, and for inputs of a block further on."""
+    if plan[at.STREAM] == 0:
+        for row in range(rows_of(kind)):
+            for c in range(columns_of(kind)):
+                prefetch(advance(out, outputs[row] + c * lanes_of(kind)))
+    if plan[at.AHEAD_LINES] > 0:
+        for row in range(rows_of(kind)):
+            for i in range(plan[at.AHEAD_LINES]):
+                prefetch(advance(x, inputs[row] + plan[at.AHEAD] + i * plan[at.LINE]))
 
 
 def _make_job(real: Any, code: int) -> Any:
@@ -95,6 +109,7 @@ def _make_job(real: Any, code: int) -> Any:
             for voxel in range(first, stop, rows_of(kind)):
                 place_voxels(kind, inputs, outputs, voxel, stop, plan)
                 sums = zeros(kind)
+                fetch_ahead(kind, x0, inputs, out0, outputs, plan)
                 if start > 0:
                     sums = load_voxels(kind, out0, outputs, columns)
                 for k in range(start, end):
@@ -103,7 +118,10 @@ def _make_job(real: Any, code: int) -> Any:
                         prefetch(advance(weights0, (k + _AHEAD) * width + c * lanes_of(kind)))
                 if end == products:
                     sums = finish_vectors(kind, sums, table0, plan)
-                store_voxels(sums, out0, outputs, columns)
+                if plan[at.STREAM]:
+                    stream_voxels(sums, out0, outputs, columns)
+                else:
+                    store_voxels(sums, out0, outputs, columns)
                 if end == products and plan[at.ACTIVATE]:
                     for row in range(min(rows_of(kind), stop - voxel)):
                         activate_row(advance(out0, outputs[row]), columns * lanes_of(kind), 1, table0, width)

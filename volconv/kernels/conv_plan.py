@@ -33,7 +33,9 @@ ROW_PARTS, WEIGHTS_STEP, DIRECT_STEP, POINT_STEP, ROOM = range(
     56, 61
 )  # jobs along h; elements an output block, an output channel
 # and a point; where each thread lists its products
-LENGTH = 64
+STREAM = 61  # `conv_last`: whether outputs are stored past the caches
+AHEAD, AHEAD_LINES, LINE = 62, 63, 64  # how far ahead inputs are fetched, lines of each voxel, elements of a line
+LENGTH = 72
 
 NONE, CLIP, SLOPE = range(3)
 BIAS, SCALE, SHIFT, LOW, HIGH = range(5)  # rows of the epilogue's table; LOW also holds slopes

@@ -298,6 +298,23 @@ def store_voxels(_context: Any, block: Any, target: Any, places: Any, _columns: 
 
 
 @intrinsic
+def stream_voxels(_context: Any, block: Any, target: Any, places: Any, _columns: Any) -> Any:
+    """Do `store_voxels` past the caches: every vector must begin at a multiple of its length."""
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        vectors = Vectors(builder, block)
+        values = split_block(builder, block, args[0])
+        for r in range(block.rows):
+            start = vectors.at(args[1], builder.load(vectors.at(args[2], r)))
+            for c in range(block.columns):
+                with builder.if_then(builder.icmp_signed(">", args[3], INT64(c)), likely=True):
+                    vectors.stream(values[r * block.columns + c], vectors.at(start, c * block.lanes))
+        return _context.get_dummy_value()
+
+    return types.void(block, target, places, types.int64), build
+
+
+@intrinsic
 def store_lanes(_context: Any, block: Any, target: Any, _channel_step: Any, _columns: Any, _count: Any) -> Any:
     """Store the first `count` voxels of the first `columns` channels at target + channel * channel_step + voxel."""
 
