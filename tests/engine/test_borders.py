@@ -1,24 +1,39 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from volconv.engine.borders import fill_borders
+from volconv.engine.arena import View
+from volconv.engine.borders import fill_borders as fill
 from volconv.region import Region
+
+
+def fill_borders(values, box, inner, mode, shape, layout="first"):
+    """Fill the border of an array (C, d, h, w), kept in either layout, in place."""
+    channels, _, h, w = values.shape
+    last = layout == "last"
+    flat = np.ascontiguousarray(values.transpose(1, 2, 3, 0) if last else values).ravel()
+    steps = (1, h * w * channels, w * channels, channels) if last else (values[0].size, h * w, w, 1)
+    fill(flat, View(0, steps, box, inner, channels), mode, shape)
+    stored = flat.reshape((*values.shape[1:], channels) if last else values.shape)
+    values[...] = stored.transpose(3, 0, 1, 2) if last else stored
+
 
 NUMPY_NAMES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
+@pytest.mark.parametrize("layout", ["first", "last"])
 @pytest.mark.parametrize("mode", NUMPY_NAMES)
+@settings(deadline=None)
 @given(st.tuples(*[st.integers(4, 6)] * 3), st.tuples(*[st.integers(0, 3)] * 3), st.tuples(*[st.integers(0, 3)] * 3))
-def test_borders_are_numpys_pad(mode, shape, low, high):
+def test_borders_are_numpys_pad(mode, layout, shape, low, high):
     values = np.random.default_rng(0).random((2, *shape))
     expected = np.pad(values, ((0, 0), *zip(low, high, strict=True)), mode=NUMPY_NAMES[mode])
     inner = Region.whole(shape)
     box = Region(tuple(-p for p in low), tuple(n + p for n, p in zip(shape, high, strict=True)))
     found = np.full(expected.shape, np.nan)
     found[(slice(None), *inner.slices(box.start))] = values
-    fill_borders(found, box, inner, mode, shape)
+    fill_borders(found, box, inner, mode, shape, layout)
     np.testing.assert_array_equal(found, expected)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..graph.model import Node
 from ..kernels.add import BoundAdd, add_specs, bind_add
+from ..kernels.borders import border_specs
 from ..kernels.conv import BoundConv, bind_conv, kernel_specs
 from ..kernels.copies import copy_specs, run_copy
 from ..kernels.halves import half_specs, run_round
@@ -83,8 +84,7 @@ class NumbaEngine:
             if not target.inner.is_empty:
                 self._fill(step, views, target, read)
                 self._round(step, target)
-            values = self.arena.array(target)
-            fill_borders(values, target.box, target.inner, self._modes[step.target], self._shapes[step.target].shape)
+            fill_borders(self.arena.flat, target, self._modes[step.target], self._shapes[step.target].shape)
 
     def _round(self, step: Step, target: View) -> None:
         """Round what has just been read or computed, where it is kept in half precision; copies are rounded already."""
@@ -220,6 +220,9 @@ def needed_kernels(plan: Plan) -> list[KernelSpec]:
             specs.extend(norm_specs(dtype) if node.op.kernel == "vector_norm" else copy_specs(dtype))
     if any(step.kind == "copy" for step in plan.steps):
         specs.extend(copy_specs(compute_dtype(plan.graph.input.dtype)))
+    modes = {buffer.mode for buffer in plan.buffers} - {None}
+    if modes:
+        specs.extend(border_specs(compute_dtype(plan.graph.input.dtype), copies=modes != {"zeros"}))
     if plan.graph.input.dtype in HALVES:
         specs.extend(half_specs(plan.graph.input.dtype))
     return specs

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..kernels.add import add_specs
+from ..kernels.borders import border_specs
 from ..kernels.catalog import ConvShape, Epilogue, choose_algorithm, choose_conv
 from ..kernels.conv import kernel_specs
 from ..kernels.copies import copy_specs
@@ -31,7 +32,9 @@ def list_kernels(dtypes: tuple[str, ...] = ("float32", "float64")) -> list[Kerne
             if algorithm != "direct":
                 shape = ConvShape(outputs, outputs, 1, 27, dtype, 1, algorithm)  # type: ignore[arg-type]
                 specs.extend(kernel_specs(choose_conv(shape), shape, Epilogue()))
-        specs.extend((*pointwise_specs(dtype), *add_specs(dtype), *norm_specs(dtype), *copy_specs(dtype)))
+        specs.extend(
+            (*pointwise_specs(dtype), *add_specs(dtype), *norm_specs(dtype), *copy_specs(dtype), *border_specs(dtype))
+        )
     return list(dict.fromkeys(specs))
 
 
