@@ -20,7 +20,8 @@ from ..ops.conv3d import Conv3d as ConvOp
 from ..ops.conv_transpose3d import ConvTranspose3d as ConvTransposeOp
 from ..ops.reader import Context
 from ..ops.registry import get_dialect
-from ..run.arrays import run_graph
+from ..run.arrays import ArrayRun
+from ..run.kept import KeptRuns, snapshot
 from ..settings import memory_budget, thread_count
 from ..values import Place, Values, describe
 from .arguments import as_plain
@@ -69,6 +70,7 @@ class _Layer:
         self._op = self._read(self._values.integer("in_channels", minimum=1))
         if self.dtype in INTEGERS:
             _check_integers(self._op, self.dtype, self._dialect.name)
+        self._runs = KeptRuns()
         self._weight: NDArray[Any] | None = None
         self._bias: NDArray[Any] | None = None
         if init is not None:
@@ -157,14 +159,20 @@ class _Layer:
         if self.dtype in INTEGERS:
             return self._run_integers(op, volume, tensors, out.shape)
         kept = compute_dtype(self.dtype)
-        tensors = {name: tensor.astype(kept) for name, tensor in tensors.items()}
+        tensors = {name: tensor.astype(kept, copy=False) for name, tensor in tensors.items()}
         volume = round_to(volume, self.dtype) if self.dtype in HALVES else volume
         graph = Graph(wire, (Node(self._op_name, self._op_name, op, (INPUT,), out, tensors),), (self._op_name,))
-        if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
-            return self._run_plainly(graph, volume)
-        graph = choose_algorithms(graph)
-        result = run_graph(graph, ArraySource(volume), memory_budget(None), thread_count(None))[self._op_name]
-        result = result.astype(numpy_dtype(self.dtype), copy=False)
+        source, threads = ArraySource(volume), thread_count(None)
+        settings = (source.info.batch, threads)
+        run = self._runs.find(graph, settings)
+        if run is None:
+            graph = snapshot(graph)
+            self._runs.drop_stale(graph, settings)
+            if not all(np.isfinite(tensor).all() for tensor in graph.nodes[0].tensors.values()):
+                return self._run_plainly(graph, volume)
+            run = ArrayRun(choose_algorithms(graph), source.info.batch, memory_budget(None), threads)
+            self._runs.keep(graph, settings, run)
+        result = run(source)[self._op_name].astype(numpy_dtype(self.dtype), copy=False)
         return result[None] if result.ndim == 4 else result
 
     def _run_integers(

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from ..formats.in_memory import ArraySource
 from ..geometry import Floats3, Triple
 from ..graph.build import build_graph, make_loader
+from ..graph.model import Graph
 from ..graph.passes import optimise
 from ..ops.base import Wire
-from ..run.arrays import run_graph
+from ..run.arrays import ArrayRun
+from ..run.kept import KeptRuns, snapshot
 from ..settings import memory_budget, thread_count
 from ..spec.model import Spec
 from .job import read_spec
-from .options import make_options
+from .options import Options, make_options
 
 
 class Pipeline:
@@ -31,6 +33,7 @@ class Pipeline:
     def __init__(self, spec: Spec, weights: str | Path | None = None) -> None:
         self.spec = spec
         self._weights = None if weights is None else Path(weights)
+        self._runs = KeptRuns()
 
     def __repr__(self) -> str:
         return f"<Pipeline {self.spec.name!r}: {' -> '.join(stage.name for stage in self.spec.stages)}>"
@@ -70,13 +73,28 @@ class Pipeline:
         source = ArraySource(array, options.spacing)
         wire = Wire(source.info.shape, source.info.channels, self.spec.dtype, spacing_mm=options.spacing)
         try:
-            graph = optimise(build_graph(self.spec, wire, loader), options.algorithm)
+            graph = build_graph(self.spec, wire, loader)
+            run = self._prepare(graph, source.info.batch, options)
         finally:
             loader.close()
-        budget = memory_budget(None if memory is None else str(memory))
-        results = run_graph(graph, source, budget, thread_count(threads), options.tile)
+        results = run(source)
         results = {name: _ranked(result, array.ndim) for name, result in results.items()}
         return results if len(results) > 1 else next(iter(results.values()))
+
+    def _prepare(self, graph: Graph, batch: int, options: Options) -> ArrayRun:
+        """Return the run of `graph`: that of an earlier call, or a new one."""
+        threads = thread_count(options.threads)
+        memory = None if options.memory is None else str(options.memory)
+        settings = (batch, threads, options.tile, memory, options.algorithm)
+        run = self._runs.find(graph, settings)
+        if memory is not None:
+            self._runs.drop_others(run)  # what others hold is no part of a budget that was named
+        if run is None:
+            graph = snapshot(graph)
+            self._runs.drop_stale(graph, settings)
+            run = ArrayRun(optimise(graph, options.algorithm), batch, memory_budget(memory), threads, options.tile)
+            self._runs.keep(graph, settings, run)
+        return run
 
 
 def load(spec: Any, *, weights: str | Path | None = None, **settings: Any) -> Pipeline:

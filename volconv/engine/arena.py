@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -25,13 +25,15 @@ class View:
     Attributes
     ----------
     start : int
-        Element of the arena that holds channel 0 of the first voxel of `box`.
+        Element of `flat` that holds channel 0 of the first voxel of `box`.
     steps : tuple of int
         Elements between neighbours along C, D, H, W.
     box, inner : Region
         What is stored, and the part that is computed, read or copied, in voxels of the buffer's wire.
     channels : int
         Channels stored.
+    flat : array
+        The memory it lies in: the arena, or an array of the caller's.
     """
 
     start: int
@@ -39,6 +41,7 @@ class View:
     box: Region
     inner: Region
     channels: int
+    flat: NDArray[Any] = field(repr=False, compare=False)
 
     def at(self, voxel: tuple[int, ...]) -> int:
         """Return the element of channel 0 of `voxel` (D, H, W of the wire, not of the box)."""
@@ -71,12 +74,13 @@ class Arena:
         c = buffer.channels
         steps = (prod(box.shape), h * w, w, 1) if buffer.layout == "first" else (1, h * w * c, w * c, c)
         start = self._plan.offsets[name] + slot * self._plan.slots.get(name, 0)
-        return View(start, steps, box, self._plan.inner(name, cell), c)
+        return View(start, steps, box, self._plan.inner(name, cell), c, self.flat)
 
     def array(self, view: View, region: Region | None = None, channels: int | None = None) -> NDArray[Any]:
         """Return the values of `region` (default: the whole box) as an array (C, d, h, w) without a copy."""
         part = view.box if region is None else region
         shape = (channels or view.channels, *part.shape)
         start = view.at(part.start) if not part.is_empty else view.start
-        strides = tuple(step * self.flat.itemsize for step in view.steps)
-        return np.ndarray(shape, self.flat.dtype, self.flat, start * self.flat.itemsize, strides)
+        flat, size = view.flat, view.flat.itemsize
+        strides = tuple(step * size for step in view.steps)
+        return np.ndarray(shape, flat.dtype, flat, start * size, strides)

@@ -29,6 +29,7 @@ from .arena import Arena, View, allot
 from .base import Read, Write
 from .borders import fill_borders
 from .compiling import make_ready
+from .ends import Ends, view_array, within
 from .epilogue import make_epilogue
 from .phases import Phase, list_phases, phase_outputs, phase_weights, tap_inputs
 
@@ -64,6 +65,12 @@ class NumbaEngine:
         self.arena = Arena(plan)
         self._scratch = _make_scratch(self._bound, self.threads, self.arena.flat.dtype)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes held since `prepare`: arena, working memory, packed weights."""
+        bound = (conv for entry in self._bound.values() for conv in _convolutions(entry))
+        return int(self.arena.flat.nbytes + self._scratch.nbytes + sum(conv.nbytes for conv in bound))
+
     def window(self, tile: Tile, slot: int) -> tuple[Region, NDArray[Any]]:
         """Return what `tile` needs of the input, and the array (C, d, h, w) that `run_tile` expects it in."""
         name = next(step.target for step in self.plan.steps if step.kind == "read")
@@ -73,12 +80,35 @@ class NumbaEngine:
     def run_tile(self, tile: Tile, read: Read, write: Write, slot: int = 0) -> None:
         """Compute `tile`: every step of the plan, in order."""
         views = {buffer.name: self.arena.view(buffer.name, tile.cell, slot) for buffer in self.plan.buffers}
+
+        def store(name: str, region: Region, view: View) -> None:
+            channels = self._nodes[name].wire.channels if name in self._nodes else None
+            write(name, region, self.arena.array(view, region, channels))
+
+        self._run_steps(tile, views, read, store)
+
+    def run_between(self, tile: Tile, ends: Ends, read: Read) -> None:
+        """Compute `tile` from array to array; `read` is asked only where `ends` has no input."""
+        views = {buffer.name: self.arena.view(buffer.name, tile.cell) for buffer in self.plan.buffers}
+        views |= ends.targets(self.plan, tile, views)
+        source = ends.source()
+
+        def store(name: str, region: Region, view: View) -> None:
+            result = view_array(ends.results[name])
+            if view.flat is not self.arena.flat:
+                return
+            self._run_plain(run_copy, view, within(result, region), result.channels)
+
+        self._run_steps(tile, views, read if source is None else source, store)
+
+    def _run_steps(
+        self, tile: Tile, views: dict[str, View], read: Read | View, store: Callable[[str, Region, View], None]
+    ) -> None:
         for step in self.plan.steps:
             if step.kind == "write":
                 region = tile.writes[step.node]
                 if not region.is_empty:
-                    channels = self._nodes[step.node].wire.channels if step.node in self._nodes else None
-                    write(step.node, region, self.arena.array(views[step.sources[0]], region, channels))
+                    store(step.node, region, views[step.sources[0]])
                 continue
             target = views[step.target]
             if not target.inner.is_empty:
@@ -92,11 +122,14 @@ class NumbaEngine:
         if dtype in HALVES and step.kind != "copy":
             region = target.inner
             start = target.at(region.start)
-            run_round(dtype, self.arena.flat, start, target.steps, region.shape, target.channels)
+            run_round(dtype, target.flat, start, target.steps, region.shape, target.channels)
 
-    def _fill(self, step: Step, views: dict[str, View], target: View, read: Read) -> None:
+    def _fill(self, step: Step, views: dict[str, View], target: View, read: Read | View) -> None:
         """Fill the inner part of `target`."""
         if step.kind == "read":
+            if isinstance(read, View):
+                self._run_plain(run_copy, read, target, read.channels)
+                return
             read(target.inner, self.arena.array(target, target.inner))
             return
         source = views[step.sources[0]]
@@ -121,32 +154,32 @@ class NumbaEngine:
 
     def _run_plain(self, kernel: Callable[..., None], source: View, target: View, channels: int) -> None:
         """Run a kernel whose output voxel reads the same input voxel."""
-        region, flat = target.inner, self.arena.flat
+        region = target.inner
         kernel(
-            flat, source.at(region.start), source.steps, flat, target.at(region.start), target.steps,
+            source.flat, source.at(region.start), source.steps, target.flat, target.at(region.start), target.steps,
             region.shape, channels,
         )  # fmt: skip
 
     def _run_add(self, bound: BoundAdd, sources: Sequence[View], target: View) -> None:
-        region, flat = target.inner, self.arena.flat
+        region = target.inner
         inputs = [(source.at(region.start), source.steps) for source in sources]
         channels = min(view.channels for view in (*sources, target))
-        bound.run(flat, inputs, flat, target.at(region.start), target.steps, region.shape, channels)
+        bound.run(self.arena.flat, inputs, target.flat, target.at(region.start), target.steps, region.shape, channels)
 
     def _run_conv(self, op: Conv3d, conv: BoundConv, source: View, target: View) -> None:
-        region, flat = target.inner, self.arena.flat
+        region = target.inner
         first = tuple(o * s - p for o, s, p in zip(region.start, op.stride, op.pad_low, strict=True))
         offsets = [
             [t * op.dilation[axis] * source.steps[1 + axis] for t in range(op.kernel_size[axis])] for axis in range(3)
         ]
         steps = (source.steps[0], *(s * n for s, n in zip(op.stride, source.steps[1:], strict=True)))
         conv.run(
-            flat, source.at(first), steps, _outer_sum(offsets), flat, target.at(region.start), target.steps,
-            region.shape, region.start, self._scratch,
+            source.flat, source.at(first), steps, _outer_sum(offsets),
+            target.flat, target.at(region.start), target.steps, region.shape, region.start, self._scratch,
         )  # fmt: skip
 
     def _run_phase(self, op: ConvTranspose3d, phase: Phase, conv: BoundConv, source: View, target: View) -> None:
-        region, flat = target.inner, self.arena.flat
+        region = target.inner
         first, box, offsets = [], [], []
         for axis in range(3):
             start, count = phase_outputs(op, phase, axis, (region.start[axis], region.stop[axis]))
@@ -159,9 +192,16 @@ class NumbaEngine:
             return
         out_steps = (target.steps[0], *(s * n for s, n in zip(op.stride, target.steps[1:], strict=True)))
         conv.run(
-            flat, source.start, source.steps, _outer_sum(offsets), flat, target.at(tuple(first)), out_steps,
-            (box[0], box[1], box[2]),
+            source.flat, source.start, source.steps, _outer_sum(offsets),
+            target.flat, target.at(tuple(first)), out_steps, (box[0], box[1], box[2]),
         )  # fmt: skip
+
+
+def _convolutions(bound: Any) -> list[BoundConv]:
+    """Return the convolutions of what `_bind` returned: one, those of all phases, or none."""
+    if isinstance(bound, list):
+        return [conv for _, conv in bound]
+    return [bound] if isinstance(bound, BoundConv) else []
 
 
 def _make_scratch(bound: Mapping[str, Any], threads: int, dtype: Any) -> NDArray[Any]:

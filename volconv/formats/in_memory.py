@@ -61,6 +61,11 @@ class ArraySource:
             shape, channels, array.dtype.newbyteorder("="), Geometry(affine, shape), batch=count, axes=order
         )
 
+    @property
+    def values(self) -> NDArray[Any]:
+        """The array itself as (N, C, D, H, W), neither copied nor cast."""
+        return self._array
+
     def window_bytes(self, shape: tuple[int, ...]) -> int:  # noqa: ARG002  (copied in blocks, whatever the window)
         """Return the memory `read` takes beside `out`."""
         return _BLOCK_VALUES * 8

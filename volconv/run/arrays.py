@@ -2,52 +2,109 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RunError
-from ..formats.in_memory import ArraySink, ArraySource
+from ..formats.in_memory import ArraySource
 from ..geometry import Triple
 from ..graph.model import Graph
+from ..kernels.copies import copy_specs
+from ..kernels.jit import set_threads
 from ..numeric import compute_dtype
 from ..plan.cost import Traffic
 from ..plan.make import make_plan
-from ..volume import OutputInfo
-from .events import ignore
-from .serial import execute
+from ..region import Region
+from .reuse import ResultMemory
+from .serial import explain_memory
+
+Array = NDArray[Any]
+
+
+class ArrayRun:
+    """A graph planned and bound for arrays of one shape; it may be called any number of times, from any thread.
+
+    Parameters
+    ----------
+    graph : Graph
+        After its passes.
+    batch : int
+        Volumes of an array.
+    budget : int
+        Bytes of memory for the process, arrays in and out not counted.
+    threads : int
+    tile : three ints or ``"whole"``, optional
+        Of the first output.
+
+    Attributes
+    ----------
+    graph : Graph
+        What was given.
+    """
+
+    def __init__(self, graph: Graph, batch: int, budget: int, threads: int, tile: Triple | str | None = None) -> None:
+        from ..engine.compiling import compile_jobs, make_ready
+        from ..engine.numba_engine import NumbaEngine, needed_kernels
+
+        self.graph = graph
+        shape = graph.wire(graph.outputs[0]).shape
+        if tile is not None:
+            d, h, w = shape if isinstance(tile, str) else (min(t, s) for t, s in zip(tile, shape, strict=True))
+            tile = (d, h, w)
+        self._plan = make_plan(graph, budget=budget, traffic=Traffic(), threads=threads, tile=tile or None, batch=batch)
+        self._dtype = np.dtype(compute_dtype(graph.input.dtype))
+        jobs = compile_jobs(threads, budget)
+        make_ready([*needed_kernels(self._plan), *copy_specs(self._dtype.name)], jobs=jobs)
+        self._engine = NumbaEngine(threads, jobs=jobs)
+        self._engine.prepare(self._plan)
+        self._memory = {name: ResultMemory() for name in graph.outputs}
+        self._turn = threading.Lock()  # the tiles of two calls would lie in the same memory
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held between calls, at most: a tile's buffers, packed weights, results that were dropped."""
+        return self._engine.nbytes + sum(memory.nbytes for memory in self._memory.values())
+
+    def __call__(self, source: ArraySource) -> dict[str, Array]:
+        """Return each output for the array of `source`, in the compute type: (C, d, h, w); with N if that is over 1."""
+        results = self._make_results()
+        with self._turn:
+            set_threads(self._engine.threads)
+            for batch in range(self._plan.batch):
+                self._run_volume(source, batch, {name: result[batch] for name, result in results.items()})
+        return {name: result if len(result) > 1 else result[0] for name, result in results.items()}
+
+    def _run_volume(self, source: ArraySource, batch: int, results: dict[str, Array]) -> None:
+        from ..engine.ends import Ends, is_readable
+
+        volume = source.values[batch]
+        ends = Ends(volume if is_readable(volume, self._dtype) else None, results)
+
+        def read(region: Region, out: Array) -> None:
+            source.read(region, out, batch)
+
+        for tile in self._plan.tiles:
+            with explain_memory(self._plan, tile):
+                self._engine.run_between(tile, ends, read)
+
+    def _make_results(self) -> dict[str, Array]:
+        """Return room for every output; a page is touched first by the thread that writes it."""
+        results = {}
+        for name, memory in self._memory.items():
+            wire = self.graph.wire(name)
+            shape = (self._plan.batch, wire.channels, *wire.shape)
+            try:
+                results[name] = memory.take(shape, self._dtype)
+            except (MemoryError, ValueError) as error:  # ValueError: more bytes than an address can count
+                raise RunError(f"no memory for a result of shape {shape}") from error
+        return results
 
 
 def run_graph(
     graph: Graph, source: ArraySource, budget: int, threads: int, tile: Triple | str | None = None
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, Array]:
     """Return each output of `graph` for the array of `source`, in the compute type."""
-    from ..engine.compiling import compile_jobs
-    from ..engine.numba_engine import NumbaEngine
-
-    shape = graph.wire(graph.outputs[0]).shape
-    if tile is not None:
-        d, h, w = shape if isinstance(tile, str) else (min(t, s) for t, s in zip(tile, shape, strict=True))
-        tile = (d, h, w)
-    plan = make_plan(
-        graph, budget=budget, traffic=Traffic(), threads=threads, tile=tile or None, batch=source.info.batch
-    )
-    dtype = np.dtype(compute_dtype(graph.input.dtype))
-    sinks = {}
-    for name in graph.outputs:
-        wire = graph.wire(name)
-        info = OutputInfo(wire.shape, wire.channels, dtype, source.info, wire.voxel_map, source.info.batch)
-        sinks[name] = ArraySink(info)
-    engine = NumbaEngine(threads, jobs=compile_jobs(threads, budget))
-    engine.prepare(plan)
-    for sink in sinks.values():
-        sink.create()
-    execute(plan, engine, source, {name: [sink] for name, sink in sinks.items()}, ignore)
-    results = {}
-    for name, sink in sinks.items():
-        sink.finish()
-        if sink.array is None:
-            raise RunError(f"no result for {name}")
-        results[name] = sink.array
-    return results
+    return ArrayRun(graph, source.info.batch, budget, threads, tile)(source)
