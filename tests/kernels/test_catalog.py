@@ -15,8 +15,8 @@ from volconv.kernels.catalog import ConvShape, Epilogue, choose_conv, conv_secon
 from volconv.kernels.conv import bind_conv
 
 shapes = st.builds(
-    lambda groups, inputs, outputs, taps, dtype, step: ConvShape(
-        groups * inputs, groups * outputs, groups, taps, dtype, step
+    lambda groups, inputs, outputs, taps, dtype, step, phases: ConvShape(
+        groups * inputs, groups * outputs, groups, taps, dtype, step, phases=phases
     ),
     st.integers(1, 8),
     st.integers(1, 40),
@@ -24,6 +24,7 @@ shapes = st.builds(
     st.integers(1, 100),
     st.sampled_from(["float32", "float64"]),
     st.integers(1, 4),
+    st.sampled_from([1, 2, 8]),
 )
 
 
@@ -31,7 +32,7 @@ shapes = st.builds(
 def test_blocks_fit_the_registers(shape, bits) -> None:
     kernel = choose_conv(shape, bits)
     assert kernel.lanes * shape.itemsize * 8 == bits
-    operands = kernel.width if kernel.name == "last" else kernel.block
+    operands = kernel.width if kernel.name in ("last", "phases") else kernel.block
     assert kernel.block * kernel.width + operands + 1 <= (32 if bits == 512 else 16)
     assert 0 <= kernel.tail <= kernel.block
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from math import prod
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from ..graph.model import Node
 from ..kernels.add import BoundAdd, add_specs, bind_add
 from ..kernels.borders import border_specs
-from ..kernels.conv import BoundConv, bind_conv, kernel_specs
+from ..kernels.conv import BoundConv, BoundPhases, PhaseWeights, bind_conv, bind_phases, kernel_specs
 from ..kernels.copies import copy_specs, run_copy
 from ..kernels.halves import half_specs, run_round
 from ..kernels.jit import KernelSpec, set_threads
@@ -31,7 +32,7 @@ from .borders import fill_borders
 from .compiling import make_ready
 from .ends import Ends, view_array, within
 from .epilogue import make_epilogue
-from .phases import Phase, list_phases, phase_outputs, phase_weights, tap_inputs
+from .phases import Phase, list_phases, phase_outputs, phase_reads, phase_weights, place_ranges, tap_inputs
 
 
 class NumbaEngine:
@@ -140,6 +141,8 @@ class NumbaEngine:
         bound = self._bound[step.node]
         if isinstance(node.op, Conv3d):
             self._run_conv(node.op, bound, source, target)
+        elif isinstance(node.op, ConvTranspose3d) and isinstance(bound, BoundPhases):
+            self._run_phases(node.op, bound, source, target)
         elif isinstance(node.op, ConvTranspose3d):
             for phase, conv in bound:
                 self._run_phase(node.op, phase, conv, source, target)
@@ -177,6 +180,19 @@ class NumbaEngine:
             source.flat, source.at(first), steps, _outer_sum(offsets),
             target.flat, target.at(region.start), target.steps, region.shape, region.start, self._scratch,
         )  # fmt: skip
+
+    def _run_phases(self, op: ConvTranspose3d, bound: BoundPhases, source: View, target: View) -> None:
+        """Run all phases at once: over most of the region all of them, at its faces those whose outputs lie in it."""
+        region, flat = target.inner, self.arena.flat
+        numbers = {phase.offset: n for n, phase in enumerate(list_phases(op))}
+        axes = [place_ranges(op, axis, (region.start[axis], region.stop[axis])) for axis in range(3)]
+        for z, y, x in product(*axes):
+            places = [run for run, _ in (z, y, x)]
+            first = tuple(a * s - p for (a, _), s, p in zip(places, op.stride, op.pad_low, strict=True))
+            bound.run(
+                flat, source.at(tuple(a for a, _ in places)), source.steps, flat, target.at(first), target.steps,
+                op.stride, [b - a for a, b in places], [numbers[offset] for offset in product(z[1], y[1], x[1])],
+            )  # fmt: skip
 
     def _run_phase(self, op: ConvTranspose3d, phase: Phase, conv: BoundConv, source: View, target: View) -> None:
         region = target.inner
@@ -232,6 +248,12 @@ def _bind(node: Node, plan: Plan) -> Any:
         bias = node.tensors["bias"].astype(dtype) if op.bias else None
         if isinstance(op, Conv3d):
             return bind_conv(kernel, shape, weight.reshape(*weight.shape[:2], -1), bias, epilogue)
+        if kernel.name == "phases":
+            parts = [
+                PhaseWeights(phase.offset, phase_reads(op, phase), phase_weights(op, phase, weight))
+                for phase in list_phases(op)
+            ]
+            return bind_phases(kernel, shape, parts, bias, epilogue)
         bound = []
         for phase in list_phases(op):
             part = phase_weights(op, phase, weight)

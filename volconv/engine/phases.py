@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -45,6 +45,29 @@ def phase_weights(op: ConvTranspose3d, phase: Phase, weight: Array) -> Array:
     part = weight[np.ix_(range(weight.shape[0]), range(weight.shape[1]), *phase.taps)]
     i, o, g = op.in_channels // op.groups, op.out_channels // op.groups, op.groups
     return np.ascontiguousarray(part.reshape(g, i, o, -1).transpose(0, 2, 1, 3).reshape(g * o, i, -1))
+
+
+def phase_reads(op: ConvTranspose3d, phase: Phase) -> Array:
+    """Return which input each tap of `phase` brings, (T, 3) along D, H, W, from place m of the input.
+
+    The phase's output there is ``m·stride - pad_low + offset``.
+    """
+    axes = [
+        [(q - k * d) // s for k in taps]
+        for q, taps, d, s in zip(phase.offset, phase.taps, op.dilation, op.stride, strict=True)
+    ]
+    return np.array(list(product(*axes)), np.int64).reshape(-1, 3)
+
+
+def place_ranges(op: ConvTranspose3d, axis: int, out: Interval) -> Iterator[tuple[Interval, tuple[int, ...]]]:
+    """Yield runs of input places along `axis` whose outputs lie in `out`, and the phases' offsets that do there."""
+    p, s = op.pad_low[axis], op.stride[axis]
+    runs = [(-(-(out[0] + p - q) // s), -(-(out[1] + p - q) // s)) for q in range(s)]
+    edges = sorted({edge for run in runs for edge in run})
+    for a, b in pairwise(edges):
+        offsets = tuple(q for q, (low, high) in enumerate(runs) if low <= a and b <= high)
+        if offsets:
+            yield (a, b), offsets
 
 
 def phase_outputs(op: ConvTranspose3d, phase: Phase, axis: int, out: Interval) -> tuple[int, int]:

@@ -10,15 +10,13 @@ import numpy as np
 from . import conv_plan as at
 from . import jit
 from .catalog import IN_REGISTERS, ConvKernel, ConvShape, Epilogue
-from .conv_pack import align_values, epilogue_rows, kernel_specs
+from .conv_pack import LINE_BYTES, align_values, epilogue_rows, goes_past_caches, kernel_specs
 from .row_sharing import FARTHEST, Sharing, pack_shared, share_rows
 
 Array = np.ndarray[Any, Any]
 SLACK = 4096
 """Elements that must be readable behind the last voxel addressed: lanes that are not stored read there."""
 _CACHED_WEIGHTS = 1 << 19  # bytes of weights that stay in the L2 cache while all voxels of a job use them
-_CACHE_LINE = 64
-_STREAMED = 1 << 25  # bytes of output that no cache would keep until they are read
 _JOB_PRODUCTS = 1 << 23  # multiply-adds a job should have: some 100 microseconds
 
 
@@ -109,18 +107,14 @@ class BoundConv:
 
     def _plan_memory(self, plan: Array, out: Array) -> None:
         """Write into `plan` what is fetched ahead, and whether outputs are stored past the caches."""
-        shape, line = self.shape, _CACHE_LINE // self.shape.itemsize
+        shape, line = self.shape, LINE_BYTES // self.shape.itemsize
         nbytes = plan[at.N_Z : at.N_X + 1].prod() * plan[at.GROUP_OUTPUTS] * shape.groups * shape.itemsize
         in_one_go = plan[at.PRODUCTS] <= plan[at.SPLIT] and not self._activate
-        plan[at.STREAM] = in_one_go and nbytes >= _STREAMED and self._writes_whole_vectors(plan, out)
+        starts = [plan[at.OUT_START], *plan[at.OUT_Z : at.OUT_X + 1]]
+        plan[at.STREAM] = in_one_go and goes_past_caches(out, starts, nbytes, self.kernel.lanes)
         if shape.taps == 1 and plan[at.X_C] == 1:  # each input is read once: arithmetic does not hide that it is far
             plan[at.AHEAD] = 2 * self.kernel.block * plan[at.X_X]
             plan[at.AHEAD_LINES], plan[at.LINE] = -(-shape.group_inputs // line), line
-
-    def _writes_whole_vectors(self, plan: Array, out: Array) -> bool:
-        """Return whether every vector of output channels begins at a multiple of its length."""
-        starts = [out.ctypes.data // self.shape.itemsize + plan[at.OUT_START], *plan[at.OUT_Z : at.OUT_X + 1]]
-        return all(start % self.kernel.lanes == 0 for start in starts)
 
     def _can_load_rows(self, x_step: int) -> bool:
         """Return whether vectors along w can be loaded: at the step compiled for, and never far behind the input."""
@@ -147,7 +141,7 @@ class BoundConv:
         A dilated layer reads more rows at a time than the processor's own prefetching follows.
         """
         reach = self.kernel.block * self.kernel.lanes * int(plan[at.X_X])
-        line = _CACHE_LINE // self.shape.itemsize
+        line = LINE_BYTES // self.shape.itemsize
         lines = np.unique((shifts[:, None] + np.arange(0, reach + line, line)) // line) * line
         hints = np.full(2 * len(shifts), lines[-1] if len(lines) else 0)
         hints[: len(lines)] = lines[: len(hints)]

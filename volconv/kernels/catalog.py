@@ -49,7 +49,7 @@ class ConvShape:
     in_channels, out_channels, groups : int
         Channels read and written, and into how many groups both fall.
     taps : int
-        Kernel positions T (of one phase, for a transposed convolution).
+        Kernel positions T (the most any phase has, for a transposed convolution).
     dtype : {"float32", "float64"}
         Of volumes, weights and sums.
     step_w : int
@@ -60,6 +60,8 @@ class ConvShape:
         Kernel positions along h.
     reach : tuple of int
         Voxels along h and w from the first tap to the last.
+    phases : int
+        Outputs at each place of the input: the product of a transposed convolution's strides.
     """
 
     in_channels: int
@@ -71,6 +73,8 @@ class ConvShape:
     algorithm: Algorithm = "direct"
     taps_h: int = 1
     reach: tuple[int, int] = (0, 0)
+
+    phases: int = 1
 
     @property
     def group_inputs(self) -> int:
@@ -97,7 +101,8 @@ class ConvKernel:
     name : str
         Family: ``last`` (vectors of output channels), ``first`` (vectors of voxels along w), ``rows`` (as ``first`` for
         one output channel a group, several output rows at once), ``winograd`` (tiles of 2 x 2 x 2 outputs),
-        ``pairs`` (pairs of output rows, vectors of voxels along w).
+        ``pairs`` (pairs of output rows, vectors of voxels along w), ``phases`` (as ``last`` for all phases of a
+        transposed convolution at once).
     reads : {"first", "last", "any"}
         ``first``: fast when neighbours along w lie side by side (right for any steps); ``last``: needs channels that
         lie side by side; ``any``: any layout.
@@ -108,10 +113,10 @@ class ConvKernel:
     lanes : int
         Values in a vector.
     block : int
-        In a register block: voxels (``last``), vectors of voxels (``first``, ``rows``, ``pairs``) or tiles.
+        In a register block: voxels (``last``, ``phases``), vectors of voxels (``first``, ``rows``, ``pairs``) or tiles.
     width : int
-        In a block: vectors of output channels (``last``, ``winograd``), output channels (``first``, ``pairs``), output
-        rows (``rows``).
+        In a block: vectors of output channels (``last``, ``phases``, ``winograd``), output channels (``first``,
+        ``pairs``), output rows (``rows``).
     step : int
         Input step along w the loads are made for: 1, 2, or 0 for any.
     tail : int
@@ -120,7 +125,7 @@ class ConvKernel:
         Kernels of one algorithm give the same bits.
     """
 
-    name: Literal["last", "first", "rows", "winograd", "pairs"]
+    name: Literal["last", "first", "rows", "winograd", "pairs", "phases"]
     reads: Literal["first", "last", "any"]
     writes: Layout
     channel_multiple: int
@@ -184,6 +189,7 @@ IN_REGISTERS = ("identity", "relu", "leaky_relu", "prelu", "clip")
 # Register blocks (voxels x channel vectors, or w vectors x channels) that fit 32 or 16 vector registers with their
 # operands, and give the 8 independent sums that two 4-cycle multiply-adds a cycle need.
 _LAST_BLOCKS = {True: {4: 6, 3: 7, 2: 8}, False: {2: 6}}
+_PHASE_BLOCKS = {True: {4: 6, 3: 7, 2: 12, 1: 16}, False: {2: 6, 1: 10}}
 _FIRST_BLOCKS = {
     True: {2: (8, 4), 3: (6, 3), 4: (4, 3), 5: (4, 3), 6: (4, 3), 7: (3, 2), 8: (3, 2)},
     False: {2: (4, 2), 3: (3, 2), 4: (2, 1), 5: (2, 1), 6: (2, 1), 8: (1, 1)},
@@ -246,6 +252,12 @@ def choose_conv(shape: ConvShape, bits: int | None = None) -> ConvKernel:
         block, tail = sizes[width]
         return ConvKernel("pairs", "first", "first", 1, lanes, block, width, 1, tail, "winograd1d")
     whole = shape.groups == 1 or outputs % lanes == 0
+    if shape.phases > 1 and whole and outputs >= 16 and _blocks_waste(outputs, lanes) <= 0.15:
+        blocks = _PHASE_BLOCKS[many_registers]
+        together = vectors * (shape.phases if shape.taps == 1 else 1)  # phases of one tap mostly read the same input
+        # one vector of weights a broadcast input keeps the load units as busy as the multipliers
+        width = min(blocks, key=lambda n: (-(-together // n) * n * (1.25 if n == 1 else 1), -n))
+        return ConvKernel("phases", "any", "last", lanes, lanes, blocks[width], width)
     if whole and vectors >= 2 and outputs >= 16 and _blocks_waste(outputs, lanes) <= 0.15:
         blocks = _LAST_BLOCKS[many_registers]
         width = min(blocks, key=lambda n: (_blocks_waste(vectors, n), -n))
@@ -331,6 +343,10 @@ def packed_bytes(kernel: ConvKernel, shape: ConvShape) -> int:
         width = -(-shape.out_channels // kernel.width) * kernel.width
         products = shape.taps * shape.in_channels
         return (products * 4 * width // 3 + products * shape.out_channels + 8 * width) * shape.itemsize + 128
+    if kernel.name == "phases":
+        block = kernel.width * kernel.lanes
+        blocks = shape.groups * shape.phases * -(-shape.group_outputs // block)
+        return blocks * block * (shape.group_inputs * shape.taps + 5) * shape.itemsize + 128
     width = kernel.width * (kernel.lanes if kernel.name == "last" else 1)
     channels = shape.groups * -(-shape.group_outputs // width) * width
     return channels * (shape.group_inputs * shape.taps + 5) * shape.itemsize + 16 * shape.group_inputs * shape.taps

@@ -5,17 +5,19 @@ Knows nothing of volumes, tiles or padding.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .bound_direct import SLACK, BoundConv, BoundRows
 from .bound_pairs import BoundPairs
+from .bound_phases import BoundPhases, PhaseWeights
 from .bound_winograd import BoundWinograd
 from .catalog import ConvKernel, ConvShape, Epilogue
 from .conv_pack import kernel_specs
 
-__all__ = ["SLACK", "BoundConv", "bind_conv", "kernel_specs"]
+__all__ = ["SLACK", "BoundConv", "BoundPhases", "PhaseWeights", "bind_conv", "bind_phases", "kernel_specs"]
 
 Array = np.ndarray[Any, Any]
 
@@ -49,3 +51,33 @@ def bind_conv(
     kinds = {"rows": BoundRows, "pairs": BoundPairs, "winograd": BoundWinograd}
     bound = kinds.get(kernel.name, BoundConv)
     return bound(kernel, shape, weights, bias, epilogue or Epilogue())
+
+
+def bind_phases(
+    kernel: ConvKernel,
+    shape: ConvShape,
+    phases: Sequence[PhaseWeights],
+    bias: Array | None = None,
+    epilogue: Epilogue | None = None,
+) -> BoundPhases:
+    """Pack a transposed layer's weights for `kernel`, one of all phases at once.
+
+    Parameters
+    ----------
+    kernel : ConvKernel
+        What `choose_conv` gave for `shape`, where its name is ``phases``.
+    shape : ConvShape
+        The layer.
+    phases : sequence of PhaseWeights
+        Cast to the shape's dtype.
+    bias : (O,) array, optional
+        Added to each sum.
+    epilogue : Epilogue, optional
+        What follows the bias.
+
+    Returns
+    -------
+    BoundPhases
+        Holds its own copy of the weights.
+    """
+    return BoundPhases(kernel, shape, phases, bias, epilogue or Epilogue())

@@ -44,6 +44,13 @@ def place_voxels(kind: Any, inputs: Any, outputs: Any, first: Any, stop: Any, pl
     y = first // plan[at.N_X]
     z = y // plan[at.N_Y]
     y = y % plan[at.N_Y]
+    if x + rows_of(kind) <= plan[at.N_X] and first + rows_of(kind) <= stop:
+        source = z * plan[at.X_Z] + y * plan[at.X_Y] + x * plan[at.X_X]
+        target = z * plan[at.OUT_Z] + y * plan[at.OUT_Y] + x * plan[at.OUT_X]
+        for row in range(rows_of(kind)):
+            inputs[row] = source + row * plan[at.X_X]
+            outputs[row] = target + row * plan[at.OUT_X]
+        return
     for row in range(rows_of(kind)):
         inputs[row] = z * plan[at.X_Z] + y * plan[at.X_Y] + x * plan[at.X_X]
         outputs[row] = z * plan[at.OUT_Z] + y * plan[at.OUT_Y] + x * plan[at.OUT_X]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,25 @@ def kernel_specs(kernel: ConvKernel, shape: ConvShape, epilogue: Epilogue) -> li
         "first": (kernel.lanes, kernel.block, kernel.tail, kernel.width, kernel.step, code),
         "rows": (kernel.lanes, kernel.block, kernel.tail, kernel.step, code),
         "pairs": (kernel.lanes, kernel.block, kernel.tail, kernel.width, code),
+        "phases": (kernel.lanes, kernel.block, kernel.width, code),
         "winograd": (kernel.lanes, kernel.block, kernel.width, code),
     }
     return [jit.KernelSpec(f"conv_{kernel.name}.conv", shape.dtype, ints[kernel.name])]
+
+
+LINE_BYTES = 64
+"""Of a cache line."""
+_STREAMED = 1 << 25  # bytes of output that no cache would keep until they are read
+
+
+def goes_past_caches(out: Array, starts: Sequence[int], nbytes: int, lanes: int) -> bool:
+    """Return whether `nbytes` of output channels are best stored past the caches, and can be.
+
+    They are many, and every vector of `lanes` channels begins at a multiple of its length in memory: `starts` are the
+    first element in `out` and the steps to others.
+    """
+    first = out.ctypes.data // out.itemsize + starts[0]
+    return nbytes >= _STREAMED and all(int(start) % lanes == 0 for start in (first, *starts[1:]))
 
 
 def align_values(values: Array) -> Array:

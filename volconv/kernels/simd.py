@@ -314,6 +314,36 @@ def stream_voxels(_context: Any, block: Any, target: Any, places: Any, _columns:
     return types.void(block, target, places, types.int64), build
 
 
+def _by_places(block: Any, store: str) -> Any:
+    """Return the generator of stores of row r, column c at target + places[r] + columns[c], where that is not < 0."""
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        vectors = Vectors(builder, block)
+        values = split_block(builder, block, args[0])
+        for c in range(block.columns):
+            column = builder.load(vectors.at(args[3], c))
+            with builder.if_then(builder.icmp_signed(">=", column, INT64(0)), likely=True):
+                start = vectors.at(args[1], column)
+                for r in range(block.rows):
+                    place = vectors.at(start, builder.load(vectors.at(args[2], r)))
+                    getattr(vectors, store)(values[r * block.columns + c], place)
+        return _context.get_dummy_value()
+
+    return build
+
+
+@intrinsic
+def store_columns(_context: Any, block: Any, target: Any, places: Any, columns: Any) -> Any:
+    """Store row r, column c at target + places[r] + columns[c]; columns whose place is negative are left out."""
+    return types.void(block, target, places, columns), _by_places(block, "store")
+
+
+@intrinsic
+def stream_columns(_context: Any, block: Any, target: Any, places: Any, columns: Any) -> Any:
+    """Do `store_columns` past the caches: every vector must begin at a multiple of its length."""
+    return types.void(block, target, places, columns), _by_places(block, "stream")
+
+
 @intrinsic
 def store_lanes(_context: Any, block: Any, target: Any, _channel_step: Any, _columns: Any, _count: Any) -> Any:
     """Store the first `count` voxels of the first `columns` channels at target + channel * channel_step + voxel."""

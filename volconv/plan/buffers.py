@@ -26,15 +26,16 @@ class Layouts:
 
 def conv_shape(op: Conv3d | ConvTranspose3d, dtype: str, algorithm: Algorithm = "direct") -> ConvShape:
     """Return what the choice of `op`'s kernel depends on."""
-    taps = 1
+    taps, phases = 1, 1
     for k, s in zip(op.kernel_size, op.stride, strict=True):
         taps *= -(-k // s) if isinstance(op, ConvTranspose3d) else k
+        phases *= s if isinstance(op, ConvTranspose3d) else 1
     step_w = op.stride[2] if isinstance(op, Conv3d) else 1
     kind = compute_dtype(dtype)
     reach = tuple(op.dilation[axis] * (op.kernel_size[axis] - 1) for axis in (1, 2))
     return ConvShape(
         op.in_channels, op.out_channels, op.groups, taps, kind, step_w, algorithm,  # type: ignore[arg-type]
-        op.kernel_size[1], reach,  # type: ignore[arg-type]
+        op.kernel_size[1], reach, phases,  # type: ignore[arg-type]
     )  # fmt: skip
 
 
