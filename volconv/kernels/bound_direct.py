@@ -101,7 +101,7 @@ class BoundConv:
             plan[at.HINTS] = len(tables)
             tables = np.concatenate([tables, self._hints(tables, plan)])
         self._cut_jobs(plan, jit.thread_count())
-        if self.kernel.name == "last":
+        if self.kernel.writes == "last":
             self._plan_memory(plan, out)
         self._run(x, weights, self._table, out, tables, plan)
 
@@ -119,7 +119,7 @@ class BoundConv:
     def _can_load_rows(self, x_step: int) -> bool:
         """Return whether vectors along w can be loaded: at the step compiled for, and never far behind the input."""
         kernel = self.kernel
-        if kernel.name == "last":
+        if kernel.writes == "last":
             return True
         return x_step == (kernel.step or x_step) and kernel.block * kernel.lanes * x_step <= SLACK
 

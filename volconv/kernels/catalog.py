@@ -102,7 +102,7 @@ class ConvKernel:
         Family: ``last`` (vectors of output channels), ``first`` (vectors of voxels along w), ``rows`` (as ``first`` for
         one output channel a group, several output rows at once), ``winograd`` (tiles of 2 x 2 x 2 outputs),
         ``pairs`` (pairs of output rows, vectors of voxels along w), ``phases`` (as ``last`` for all phases of a
-        transposed convolution at once).
+        transposed convolution at once), ``depthwise`` (vectors of channels, each convolved by itself).
     reads : {"first", "last", "any"}
         ``first``: fast when neighbours along w lie side by side (right for any steps); ``last``: needs channels that
         lie side by side; ``any``: any layout.
@@ -113,10 +113,10 @@ class ConvKernel:
     lanes : int
         Values in a vector.
     block : int
-        In a register block: voxels (``last``, ``phases``), vectors of voxels (``first``, ``rows``, ``pairs``) or tiles.
+        In a register block: voxels (``last``, ``phases``, ``depthwise``), vectors of voxels (``first``, ``rows``, ``pairs``) or tiles.
     width : int
-        In a block: vectors of output channels (``last``, ``phases``, ``winograd``), output channels (``first``,
-        ``pairs``), output rows (``rows``).
+        In a block: vectors of output channels (``last``, ``phases``, ``depthwise``, ``winograd``), output channels
+        (``first``, ``pairs``), output rows (``rows``).
     step : int
         Input step along w the loads are made for: 1, 2, or 0 for any.
     tail : int
@@ -125,7 +125,7 @@ class ConvKernel:
         Kernels of one algorithm give the same bits.
     """
 
-    name: Literal["last", "first", "rows", "winograd", "pairs", "phases"]
+    name: Literal["last", "first", "rows", "winograd", "pairs", "phases", "depthwise"]
     reads: Literal["first", "last", "any"]
     writes: Layout
     channel_multiple: int
@@ -262,6 +262,10 @@ def choose_conv(shape: ConvShape, bits: int | None = None) -> ConvKernel:
         blocks = _LAST_BLOCKS[many_registers]
         width = min(blocks, key=lambda n: (_blocks_waste(vectors, n), -n))
         return ConvKernel("last", "any", "last", lanes, lanes, blocks[width], width)
+    if shape.group_inputs == outputs == 1 < shape.groups and shape.groups % lanes == 0 and shape.groups >= 16:
+        blocks, vectors = _PHASE_BLOCKS[many_registers], shape.groups // lanes
+        width = min(blocks, key=lambda n: (_blocks_waste(vectors, n), -n))
+        return ConvKernel("depthwise", "last", "last", lanes, lanes, blocks[width], width)
     step = shape.step_w if shape.step_w in (1, 2) else 0
     if outputs == 1:
         block, tail = _ROWS_BLOCKS[many_registers]
@@ -343,6 +347,9 @@ def packed_bytes(kernel: ConvKernel, shape: ConvShape) -> int:
         width = -(-shape.out_channels // kernel.width) * kernel.width
         products = shape.taps * shape.in_channels
         return (products * 4 * width // 3 + products * shape.out_channels + 8 * width) * shape.itemsize + 128
+    if kernel.name == "depthwise":
+        width = kernel.width * kernel.lanes
+        return -(-shape.out_channels // width) * width * (shape.taps + 5) * shape.itemsize + 128
     if kernel.name == "phases":
         block = kernel.width * kernel.lanes
         blocks = shape.groups * shape.phases * -(-shape.group_outputs // block)

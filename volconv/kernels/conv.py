@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .bound_depthwise import BoundDepthwise
 from .bound_direct import SLACK, BoundConv, BoundRows
 from .bound_pairs import BoundPairs
 from .bound_phases import BoundPhases, PhaseWeights
@@ -48,7 +49,7 @@ def bind_conv(
     expected = (shape.out_channels, shape.group_inputs, shape.taps)
     if weights.shape != expected:
         raise ValueError(f"weights are {weights.shape}, expected {expected}")
-    kinds = {"rows": BoundRows, "pairs": BoundPairs, "winograd": BoundWinograd}
+    kinds = {"rows": BoundRows, "depthwise": BoundDepthwise, "pairs": BoundPairs, "winograd": BoundWinograd}
     bound = kinds.get(kernel.name, BoundConv)
     return bound(kernel, shape, weights, bias, epilogue or Epilogue())
 

@@ -23,6 +23,7 @@ def kernel_specs(kernel: ConvKernel, shape: ConvShape, epilogue: Epilogue) -> li
         "rows": (kernel.lanes, kernel.block, kernel.tail, kernel.step, code),
         "pairs": (kernel.lanes, kernel.block, kernel.tail, kernel.width, code),
         "phases": (kernel.lanes, kernel.block, kernel.width, code),
+        "depthwise": (kernel.lanes, kernel.block, kernel.width, code),
         "winograd": (kernel.lanes, kernel.block, kernel.width, code),
     }
     return [jit.KernelSpec(f"conv_{kernel.name}.conv", shape.dtype, ints[kernel.name])]

@@ -132,6 +132,24 @@ def fma_voxels(_context: Any, sums: Any, inputs: Any, places: Any, weights: Any)
     return sums(sums, inputs, places, weights), build
 
 
+@intrinsic
+def fma_channels(_context: Any, sums: Any, inputs: Any, places: Any, weights: Any) -> Any:
+    """Return sums[r, c] + vector c at inputs + places[r] * weights vector c: rows are voxels, columns channels."""
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        vectors = Vectors(builder, sums)
+        values = split_block(builder, sums, args[0])
+        filters = [vectors.load(vectors.at(args[3], c * sums.lanes)) for c in range(sums.columns)]
+        for r in range(sums.rows):
+            start = vectors.at(args[1], builder.load(vectors.at(args[2], r)))
+            for c, column in enumerate(filters):
+                i = r * sums.columns + c
+                values[i] = vectors.fma(vectors.load(vectors.at(start, c * sums.lanes)), column, values[i])
+        return join_block(builder, sums, values)
+
+    return sums(sums, inputs, places, weights), build
+
+
 def _fma_lanes(builder: Any, sums: Block, args: Any, low: int, high: int) -> Any:
     """Generate `fma_lanes` for the columns `low` to `high`; args are sums, inputs, spacing, weights."""
     vectors = Vectors(builder, sums)

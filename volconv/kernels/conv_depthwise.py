@@ -1,0 +1,89 @@
+"""Convolution of each channel by itself, with vectors of channels: reads and writes channels last.
+
+A block of voxels x channel vectors of sums stays in registers; each product multiplies a voxel's inputs with a column
+of weights. Jobs are bands of rows through many planes, so that planes come from the cache the second time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import conv_plan as at
+from .blocks import Block
+from .conv_finish import make_activate_row, rename
+from .conv_last import fetch_ahead, finish_vectors, place_voxels
+from .jit import device, flat, int64, prange, register, void
+from .simd import (
+    advance,
+    columns_of,
+    fma_channels,
+    lanes_of,
+    make_places,
+    next_job,
+    pointer,
+    rows_of,
+    store_voxels,
+    stream_voxels,
+    zeros,
+)
+
+
+def _make_job(real: Any, code: int) -> Any:
+    """Return the device function of one job, with activation number `code` after the stores."""
+    activate_row = make_activate_row(real, code)
+
+    def conv_depthwise_job(kind: Any, arrays: Any, plan: Any, job: Any) -> None:
+        x, weights, table, out, offsets = arrays
+        block, share = job % plan[at.ALL_BLOCKS], job // plan[at.ALL_BLOCKS]
+        bands = -(-plan[at.N_Y] // plan[at.BAND])
+        y0, z0 = share % bands * plan[at.BAND], share // bands * plan[at.PER_JOB]
+        y1 = min(y0 + plan[at.BAND], plan[at.N_Y])
+        width = columns_of(kind) * lanes_of(kind)
+        products = plan[at.PRODUCTS]
+        columns = min(columns_of(kind), plan[at.GROUP_OUTPUTS] // lanes_of(kind) - block * columns_of(kind))
+        x0, out0 = pointer(x, plan[at.X_START] + block * width), pointer(out, plan[at.OUT_START] + block * width)
+        weights0, table0 = pointer(weights, block * products * width), pointer(table, block * at.TABLE_ROWS * width)
+        shifts = pointer(offsets, 0)
+        inputs, outputs = make_places(kind), make_places(kind)
+        for z in range(z0, min(z0 + plan[at.PER_JOB], plan[at.N_Z])):
+            stop = (z * plan[at.N_Y] + y1) * plan[at.N_X]
+            for voxel in range((z * plan[at.N_Y] + y0) * plan[at.N_X], stop, rows_of(kind)):
+                place_voxels(kind, inputs, outputs, voxel, stop, plan)
+                fetch_ahead(kind, x0, inputs, out0, outputs, plan)
+                sums = zeros(kind)
+                for k in range(products):
+                    sums = fma_channels(sums, advance(x0, shifts[k]), inputs, advance(weights0, k * width))
+                sums = finish_vectors(kind, sums, table0, plan)
+                if plan[at.STREAM]:
+                    stream_voxels(sums, out0, outputs, columns)
+                else:
+                    store_voxels(sums, out0, outputs, columns)
+                if plan[at.ACTIVATE]:
+                    for row in range(min(rows_of(kind), stop - voxel)):
+                        activate_row(advance(out0, outputs[row]), columns * lanes_of(kind), 1, table0, width)
+
+    return device(rename(conv_depthwise_job, f"conv_depthwise_job_{code}"))
+
+
+@register("conv_depthwise.conv", parallel=True)
+def make_conv_depthwise(real: Any, lanes: int, rows: int, columns: int, code: int) -> Any:
+    """Make the kernel of blocks of `rows` voxels x `columns` vectors of `lanes` channels.
+
+    It computes, for every voxel of the plan's box and every channel c, the sum over k = 0, 1, … in this order of
+    fma(x[voxel + offsets[k], c], weights[k, c], sum), from zero, and then the epilogue. Threads take jobs from a
+    counter: a job is a band of BAND rows in PER_JOB planes of one block of channels. `code` is that of an activation to
+    apply to what was just stored, or 0: bounds and slopes are applied in registers.
+    """
+    kind = Block(real, lanes, rows, columns)
+    conv_depthwise_job = _make_job(real, code)
+
+    def conv(x: Any, weights: Any, table: Any, out: Any, offsets: Any, plan: Any) -> None:
+        for _ in prange(plan[at.THREADS]):
+            counter = pointer(plan, at.NEXT)
+            job = next_job(counter)
+            while job < plan[at.JOBS]:
+                conv_depthwise_job(kind, (x, weights, table, out, offsets), plan, job)
+                job = next_job(counter)
+
+    reals, ints = flat(real), flat(int64, writable=True)
+    return conv, void(reals, reals, reals, flat(real, writable=True), ints, ints)
