@@ -90,9 +90,11 @@ def other_kernel(kernel: ConvKernel, shape: ConvShape) -> ConvKernel:
 def run(case: Case, kernel: ConvKernel, *, epilogue=None, reads="first", boxes=None, out_step=1, spread=0):
     """Run the kernel on the case, box by box, and return (O, D, H, W); nothing else of the output may change.
 
-    `reads` is the input's layout, `spread` widens every step of it, `out_step` is the output's step along w.
+    `reads` is the input's layout (where the kernel takes any), `spread` widens every step of it, `out_step` is the
+    output's step along w.
     """
     s, n = case.shape, case.box
+    reads = "last" if kernel.reads == "last" else reads
     order = (0, 1, 2, 3) if reads == "first" else (1, 2, 3, 0)
     stored = case.x.transpose(order)
     wide = np.full([size + spread for size in stored.shape], np.nan, s.dtype)

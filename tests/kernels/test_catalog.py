@@ -32,7 +32,7 @@ shapes = st.builds(
 def test_blocks_fit_the_registers(shape, bits) -> None:
     kernel = choose_conv(shape, bits)
     assert kernel.lanes * shape.itemsize * 8 == bits
-    operands = kernel.width if kernel.name in ("last", "phases") else kernel.block
+    operands = kernel.width if kernel.name in ("last", "phases", "depthwise") else kernel.block
     assert kernel.block * kernel.width + operands + 1 <= (32 if bits == 512 else 16)
     assert 0 <= kernel.tail <= kernel.block
 
@@ -56,7 +56,12 @@ def test_few_channels_waste_nothing(outputs) -> None:
 
 
 def test_packed_bytes_are_those_of_a_bound_kernel() -> None:
-    for shape in (ConvShape(5, 5, 1, 27), ConvShape(16, 90, 1, 8), ConvShape(4, 4, 4, 27, "float64")):
+    for shape in (
+        ConvShape(5, 5, 1, 27),
+        ConvShape(16, 90, 1, 8),
+        ConvShape(4, 4, 4, 27, "float64"),
+        ConvShape(48, 48, 48, 27),
+    ):
         kernel = choose_conv(shape)
         weights = np.zeros((shape.out_channels, shape.group_inputs, shape.taps))
         bound = bind_conv(kernel, shape, weights, None, Epilogue())

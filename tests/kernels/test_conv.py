@@ -25,6 +25,9 @@ LAYERS = {
     "one to one": make_case(1, 1, (3, 5, 2), (4, 3, 150)),
     "w only": make_case(1, 1, (1, 1, 9), (2, 3, 40)),
     "depthwise": make_case(6, 6, (3, 3, 3), (3, 5, 33), groups=6),
+    "depthwise of many": make_case(32, 32, (3, 2, 3), (3, 5, 35), groups=32),
+    "depthwise, stride 2": make_case(48, 48, (3, 3, 3), (3, 2, 9), groups=48, stride=(2, 2, 2)),
+    "depthwise, dilated": make_case(32, 32, (2, 3, 3), (2, 3, 9), groups=32, dilation=(1, 3, 2), dtype="float64"),
     "pointwise to one": make_case(16, 1, (1, 1, 1), (3, 2, 50)),
     "many": make_case(7, 32, (3, 2, 3), (2, 5, 9)),
     "many, not a multiple": make_case(3, 90, (2, 1, 2), (2, 3, 5)),
@@ -55,7 +58,7 @@ def test_both_layouts_give_the_same_bits(case) -> None:
 
 
 @pytest.mark.parametrize("bits", [256, 128])
-@pytest.mark.parametrize("name", ["few", "one to one", "many", "float64, few"])
+@pytest.mark.parametrize("name", ["few", "one to one", "many", "depthwise of many", "float64, few"])
 def test_narrower_vectors_give_the_same_bits(name, bits) -> None:
     case = LAYERS[name]
     np.testing.assert_array_equal(run(case, choose_conv(case.shape)), run(case, choose_conv(case.shape, bits)))
@@ -63,7 +66,7 @@ def test_narrower_vectors_give_the_same_bits(name, bits) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    layer=st.sampled_from(["few", "many", "one to one", "stride 2, few", "float64, few"]),
+    layer=st.sampled_from(["few", "many", "one to one", "stride 2, few", "depthwise of many", "float64, few"]),
     box=st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 150)),
     kernel_size=st.tuples(*[st.integers(1, 4)] * 3),
     dilation=st.tuples(*[st.integers(1, 3)] * 3),

@@ -22,7 +22,8 @@ class BoundDepthwise(BoundConv):
         planes = reach // max(1, int(plan[at.X_Z])) + 1
         row = max(1, int(plan[at.X_Y])) * self.shape.itemsize
         plan[at.BAND] = max(4, min(int(plan[at.N_Y]), _CACHED_PLANES // (planes * row)))
-        plan[at.AHEAD] = taps.max(initial=0) + 2 * self.kernel.block * plan[at.X_X]
+        plan[at.AHEAD] = taps.max(initial=0) + plan[at.X_Y]
+        plan[at.STRIP] = 2 * self.kernel.block
         return self._weights, taps
 
     def _by_blocks(self, rows: Array) -> Array:

@@ -113,7 +113,8 @@ class ConvKernel:
     lanes : int
         Values in a vector.
     block : int
-        In a register block: voxels (``last``, ``phases``, ``depthwise``), vectors of voxels (``first``, ``rows``, ``pairs``) or tiles.
+        In a register block: voxels (``last``, ``phases``, ``depthwise``), vectors of voxels (``first``, ``rows``,
+        ``pairs``) or tiles.
     width : int
         In a block: vectors of output channels (``last``, ``phases``, ``depthwise``, ``winograd``), output channels
         (``first``, ``pairs``), output rows (``rows``).
@@ -190,6 +191,7 @@ IN_REGISTERS = ("identity", "relu", "leaky_relu", "prelu", "clip")
 # operands, and give the 8 independent sums that two 4-cycle multiply-adds a cycle need.
 _LAST_BLOCKS = {True: {4: 6, 3: 7, 2: 8}, False: {2: 6}}
 _PHASE_BLOCKS = {True: {4: 6, 3: 7, 2: 12, 1: 16}, False: {2: 6, 1: 10}}
+_DEPTHWISE_BLOCKS = {True: {4: 6, 3: 8, 2: 8, 1: 12}, False: {2: 4, 1: 8}}
 _FIRST_BLOCKS = {
     True: {2: (8, 4), 3: (6, 3), 4: (4, 3), 5: (4, 3), 6: (4, 3), 7: (3, 2), 8: (3, 2)},
     False: {2: (4, 2), 3: (3, 2), 4: (2, 1), 5: (2, 1), 6: (2, 1), 8: (1, 1)},
@@ -263,7 +265,7 @@ def choose_conv(shape: ConvShape, bits: int | None = None) -> ConvKernel:
         width = min(blocks, key=lambda n: (_blocks_waste(vectors, n), -n))
         return ConvKernel("last", "any", "last", lanes, lanes, blocks[width], width)
     if shape.group_inputs == outputs == 1 < shape.groups and shape.groups % lanes == 0 and shape.groups >= 16:
-        blocks, vectors = _PHASE_BLOCKS[many_registers], shape.groups // lanes
+        blocks, vectors = _DEPTHWISE_BLOCKS[many_registers], shape.groups // lanes
         width = min(blocks, key=lambda n: (_blocks_waste(vectors, n), -n))
         return ConvKernel("depthwise", "last", "last", lanes, lanes, blocks[width], width)
     step = shape.step_w if shape.step_w in (1, 2) else 0

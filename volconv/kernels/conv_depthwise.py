@@ -1,7 +1,8 @@
 """Convolution of each channel by itself, with vectors of channels: reads and writes channels last.
 
 A block of voxels x channel vectors of sums stays in registers; each product multiplies a voxel's inputs with a column
-of weights. Jobs are bands of rows through many planes, so that planes come from the cache the second time.
+of weights. Jobs are bands of rows through many planes, gone through in strips of a few voxels along w, so that planes
+come from the second cache and rows from the first when they are read again.
 """
 
 from __future__ import annotations
@@ -45,22 +46,26 @@ def _make_job(real: Any, code: int) -> Any:
         weights0, table0 = pointer(weights, block * products * width), pointer(table, block * at.TABLE_ROWS * width)
         shifts = pointer(offsets, 0)
         inputs, outputs = make_places(kind), make_places(kind)
+        strip = plan[at.STRIP]
         for z in range(z0, min(z0 + plan[at.PER_JOB], plan[at.N_Z])):
-            stop = (z * plan[at.N_Y] + y1) * plan[at.N_X]
-            for voxel in range((z * plan[at.N_Y] + y0) * plan[at.N_X], stop, rows_of(kind)):
-                place_voxels(kind, inputs, outputs, voxel, stop, plan)
-                fetch_ahead(kind, x0, inputs, out0, outputs, plan)
-                sums = zeros(kind)
-                for k in range(products):
-                    sums = fma_channels(sums, advance(x0, shifts[k]), inputs, advance(weights0, k * width))
-                sums = finish_vectors(kind, sums, table0, plan)
-                if plan[at.STREAM]:
-                    stream_voxels(sums, out0, outputs, columns)
-                else:
-                    store_voxels(sums, out0, outputs, columns)
-                if plan[at.ACTIVATE]:
-                    for row in range(min(rows_of(kind), stop - voxel)):
-                        activate_row(advance(out0, outputs[row]), columns * lanes_of(kind), 1, table0, width)
+            for left in range(0, plan[at.N_X], strip):
+                for y in range(y0, y1):
+                    line = (z * plan[at.N_Y] + y) * plan[at.N_X]
+                    stop = line + min(left + strip, plan[at.N_X])
+                    for voxel in range(line + left, stop, rows_of(kind)):
+                        place_voxels(kind, inputs, outputs, voxel, stop, plan)
+                        fetch_ahead(kind, x0, inputs, out0, outputs, plan)
+                        sums = zeros(kind)
+                        for k in range(products):
+                            sums = fma_channels(sums, advance(x0, shifts[k]), inputs, advance(weights0, k * width))
+                        sums = finish_vectors(kind, sums, table0, plan)
+                        if plan[at.STREAM]:
+                            stream_voxels(sums, out0, outputs, columns)
+                        else:
+                            store_voxels(sums, out0, outputs, columns)
+                        if plan[at.ACTIVATE]:
+                            for row in range(min(rows_of(kind), stop - voxel)):
+                                activate_row(advance(out0, outputs[row]), columns * lanes_of(kind), 1, table0, width)
 
     return device(rename(conv_depthwise_job, f"conv_depthwise_job_{code}"))
 
@@ -71,8 +76,8 @@ def make_conv_depthwise(real: Any, lanes: int, rows: int, columns: int, code: in
 
     It computes, for every voxel of the plan's box and every channel c, the sum over k = 0, 1, … in this order of
     fma(x[voxel + offsets[k], c], weights[k, c], sum), from zero, and then the epilogue. Threads take jobs from a
-    counter: a job is a band of BAND rows in PER_JOB planes of one block of channels. `code` is that of an activation to
-    apply to what was just stored, or 0: bounds and slopes are applied in registers.
+    counter: a job is a band of BAND rows in PER_JOB planes of one block of channels, in strips of STRIP voxels. `code`
+    is that of an activation to apply to what was just stored, or 0: bounds and slopes are applied in registers.
     """
     kind = Block(real, lanes, rows, columns)
     conv_depthwise_job = _make_job(real, code)
