@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph.model import Node
+from ..graph.model import INPUT, Node
 from ..kernels.add import BoundAdd, add_specs, bind_add
 from ..kernels.borders import border_specs
 from ..kernels.conv import BoundConv, BoundPhases, PhaseWeights, bind_conv, bind_phases, kernel_specs
@@ -93,6 +93,8 @@ class NumbaEngine:
         views = {buffer.name: self.arena.view(buffer.name, tile.cell) for buffer in self.plan.buffers}
         views |= ends.targets(self.plan, tile, views)
         source = ends.source()
+        if source is not None and self._takes_voxels(INPUT):
+            views[INPUT] = source  # nobody needs it copied
 
         def store(name: str, region: Region, view: View) -> None:
             result = view_array(ends.results[name])
@@ -115,7 +117,16 @@ class NumbaEngine:
             if not target.inner.is_empty:
                 self._fill(step, views, target, read)
                 self._round(step, target)
-            fill_borders(self.arena.flat, target, self._modes[step.target], self._shapes[step.target].shape)
+            fill_borders(target.flat, target, self._modes[step.target], self._shapes[step.target].shape)
+
+    def _takes_voxels(self, name: str) -> bool:
+        """Return whether each reader of buffer `name` takes single voxels as they are: no neighbours, none rounded."""
+        kernels = {
+            self._nodes[step.node].op.kernel if step.kind == "node" else step.kind
+            for step in self.plan.steps
+            if name in step.sources
+        }
+        return kernels <= {"copy", "pointwise"} and self._shapes[name].dtype not in HALVES
 
     def _round(self, step: Step, target: View) -> None:
         """Round what has just been read or computed, where it is kept in half precision; copies are rounded already."""
@@ -129,7 +140,8 @@ class NumbaEngine:
         """Fill the inner part of `target`."""
         if step.kind == "read":
             if isinstance(read, View):
-                self._run_plain(run_copy, read, target, read.channels)
+                if target is not read:
+                    self._run_plain(run_copy, read, target, read.channels)
                 return
             read(target.inner, self.arena.array(target, target.inner))
             return
