@@ -1,4 +1,6 @@
+import importlib
 import json
+import threading
 
 import h5py
 import nibabel as nib
@@ -7,6 +9,7 @@ import pytest
 from scipy.ndimage import center_of_mass, gaussian_filter
 
 import volconv
+from volconv.api.options import make_options
 from volconv.errors import (
     BudgetError,
     FormatError,
@@ -19,6 +22,9 @@ from volconv.errors import (
 )
 from volconv.formats.nifti_source import NiftiSource
 from volconv.formats.record import read_record
+from volconv.run.events import ignore
+
+api_run = importlib.import_module("volconv.api.run")
 
 OBLIQUE = nib.affines.from_matvec(
     nib.eulerangles.euler2mat(0.3, -0.2, 0.4) @ np.diag([-0.9, 1.1, 2.5]), [12.0, -30.0, 5.0]
@@ -374,3 +380,30 @@ def test_the_smallest_budget_a_refusal_names_does(tmp_path, ending):
         assert made.peak_bytes <= named * 2**20
         with pytest.raises(BudgetError):
             volconv.plan(spec, source, out, memory=f"{named - 1}MiB", tile=tile)
+
+
+def test_nothing_is_made_after_an_interruption(scan, tmp_path):
+    """Compiling or unpacking may take longer than the interrupted caller waits for; what it undid is undone by then."""
+    plain, stop = tmp_path / "scan.nii", threading.Event()
+    nib.save(nib.load(scan), plain)
+    job = api_run.open_job("gaussian", plain, tmp_path / "out.nii", make_options())
+    try:
+        api_run.open_sinks(job, records=False)
+        plan = api_run.plan_job(job)
+        before = sorted(tmp_path.iterdir())
+        stop.set()
+        api_run._compute(job, plan, ignore, stop)
+        assert sorted(tmp_path.iterdir()) == before
+    finally:
+        for sink in job.sinks:
+            sink.abort()
+        job.close()
+
+
+def test_inputs_are_hashed_once(scan, tmp_path, monkeypatch):
+    out, hashed, digest = tmp_path / "out.nii.gz", [], NiftiSource.digest
+    volconv.run("gaussian", scan, out)
+    nib.save(nib.Nifti1Image(nib.load(scan).get_fdata().astype("f4") + 1, OBLIQUE), scan)
+    monkeypatch.setattr(NiftiSource, "digest", lambda source: hashed.append(source) or digest(source))
+    assert not volconv.run("gaussian", scan, out, skip_existing=True, force=True)["skipped"]
+    assert len(hashed) == 1

@@ -27,10 +27,10 @@ def make_case(inputs, outputs, box, dilation=(1, 1, 1), dtype="float32", seed=0,
     return Case(shape, size, box, dilation, seed=seed)
 
 
-def run(case, *, x=None, part=None, origin=(0, 0, 0), epilogue=None, bits=None):
+def run(case, *, x=None, part=None, origin=(0, 0, 0), epilogue=None, bits=None, scratch=None, weights=None):
     """Compute `part` (start, stop) of the case's box, which begins at `origin` of the whole output."""
     kernel = choose_conv(case.shape, bits)
-    bound = bind_conv(kernel, case.shape, case.weights, case.bias, epilogue)
+    bound = bind_conv(kernel, case.shape, case.weights if weights is None else weights, case.bias, epilogue)
     start, stop = part or ((0, 0, 0), case.box)
     x = case.x if x is None else x
     reach = [d * (k - 1) for d, k in zip(case.dilation, case.kernel_size, strict=True)]
@@ -47,7 +47,7 @@ def run(case, *, x=None, part=None, origin=(0, 0, 0), epilogue=None, bits=None):
     taps = (case.places * steps[1:]).sum(1)
     place = [o + a for o, a in zip(origin, start, strict=True)]
     flat = out.ravel()
-    bound.run(room, 0, tuple(steps), taps, flat, 0, tuple(out_steps), box, place)
+    bound.run(room, 0, tuple(steps), taps, flat, 0, tuple(out_steps), box, place, scratch)
     return flat.reshape(out.shape).transpose(back)[: case.shape.out_channels]
 
 
@@ -123,6 +123,20 @@ def test_threads_and_vector_widths_give_the_same_bits(case) -> None:
         jit.set_threads(before)
     for bits in (128, 256, 512):
         np.testing.assert_array_equal(run(case, bits=bits), whole)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_no_more_threads_than_there_is_memory_for(case) -> None:
+    whole, before = run(case), jit.thread_count()
+    bound = bind_conv(choose_conv(case.shape), case.shape, case.weights)
+    room = np.full(4 * bound.scratch_elements(1), 7, case.shape.dtype)
+    mine = room[: bound.scratch_elements(1)]
+    try:
+        jit.set_threads(4)  # as another run in this process may, while one for a single thread is under way
+        np.testing.assert_array_equal(run(case, scratch=mine), whole)
+    finally:
+        jit.set_threads(before)
+    assert np.all(room[mine.size :] == 7)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -207,6 +221,18 @@ def test_transformed_weights_are_exact_for_small_integers() -> None:
     g = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
     want = np.einsum("ai,bj,ck,nmijk->nmabc", g, g, g, weights.reshape(2, 3, 3, 3, 3))
     np.testing.assert_array_equal(transform_weights(weights), want.reshape(2, 3, 64))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kernel_size", [None, (3, 3, 3)])
+def test_weights_whose_sums_overflow_are_used_directly(dtype, kernel_size) -> None:
+    case = make_case(12, 12, (3, 4, 5), dtype=dtype, kernel_size=kernel_size)
+    x, largest = np.zeros_like(case.x), np.finfo(dtype).max
+    x[2, 2, 2, 2] = 0.5
+    got = run(case, x=x, weights=np.full_like(case.weights, largest))
+    reached = np.any([(np.indices(case.box).T + place == 2).all(-1).T for place in case.places], axis=0)
+    want = np.where(reached, largest / 2, 0) + case.bias[:, None, None, None]
+    np.testing.assert_array_equal(got, want.astype(dtype))
 
 
 @pytest.mark.parametrize("kernel_size", [None, (3, 3, 3), (3, 2, 5)])

@@ -84,7 +84,9 @@ def _scratch_folder(job: Job) -> Path:
 
 
 def digest_files(job: Job) -> None:
-    """Read all volumes and weights for their SHA-256."""
+    """Read all volumes and weights for their SHA-256, unless that was done."""
+    if job.digests is not None:
+        return
     sources = getattr(job.source, "sources", [job.source])
     inputs = [{"name": path.name, "sha256": s.digest()} for path, s in zip(job.inputs, sources, strict=True)]
     job.digests = inputs, job.loader.digests()
@@ -95,7 +97,7 @@ def expected_record(job: Job, target: Target, digests: bool = True) -> dict[str,
 
     With `digests` false inputs and weights are left out, and no file is read.
     """
-    if digests and job.digests is None:
+    if digests:
         digest_files(job)
     together = [other.stage for other in job.targets if other.dataset is not None]
     stages = target.stage if target.dataset is None else together

@@ -113,6 +113,8 @@ def _compute(job: Job, plan: Plan, emit: Emit, stop: Flag) -> None:
         emit(Phase("decompressing"))
     job.source.load(None if job.holds_input else job.scratch)
     hashing.wait()
+    if stop.is_set():  # the caller may have gone on meanwhile: nobody would remove what is made now
+        return
     open_sinks(job, records=True)
     for sink in job.sinks:
         sink.create()

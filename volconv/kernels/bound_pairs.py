@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from . import conv_plan as at
-from . import jit
 from .bound_direct import BoundConv, whole_blocks
-from .bound_winograd import place_tiles, transform_weights
+from .bound_winograd import place_tiles, share_scratch, transform_weights
 from .catalog import ConvKernel, ConvShape, Epilogue, PairsScratch, pairs_scratch
 from .conv_pack import align_values
 
@@ -56,9 +55,8 @@ class BoundPairs(BoundConv):
         """Do what `BoundConv.run` says; neighbours along w of both arrays lie side by side."""
         if min(box) <= 0:
             return
-        threads, taps = jit.thread_count(), np.asarray(taps, np.int64)
-        if scratch is None:
-            scratch = np.empty(self.scratch_elements(threads), self.shape.dtype)
+        taps = np.asarray(taps, np.int64)
+        threads, scratch = share_scratch(self, scratch)
         # buffers of a plan have few different geometries, and only a pair's parity of the place in the volume counts
         dilation = int(taps[self.shape.taps // 3] - taps[0]) // x_steps[1]
         key = (*x_steps, *out_steps, *box, origin[0] % (2 * dilation), threads, taps.tobytes())

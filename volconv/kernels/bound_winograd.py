@@ -17,16 +17,18 @@ Array = np.ndarray[Any, Any]
 
 
 def transform_weights(weights: Array, axes: int = 3) -> Array:
-    """Return (O, I, T) weights as float64 (O, I, points), transformed along the first axes, of three taps each.
+    """Return (O, I, T) weights as (O, I, points), transformed along the first axes, of three taps each.
 
-    Along each of them (g0, g1, g2) becomes g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2.
+    Along each of them (g0, g1, g2) becomes g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2: in float64, rounded once to
+    the type of `weights`. What is too large for it becomes infinite; kernels take sums that are not finite directly.
     """
     g = weights.astype(np.float64).reshape(*weights.shape[:2], *[3] * axes, -1)
-    for axis in range(2, 2 + axes):
-        first, middle, end = (np.take(g, i, axis) for i in range(3))
-        sides = first + end
-        g = np.stack([first, (sides + middle) / 2, (sides - middle) / 2, end], axis)
-    return g.reshape(*weights.shape[:2], -1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for axis in range(2, 2 + axes):
+            first, middle, end = (np.take(g, i, axis) for i in range(3))
+            sides = first + end
+            g = np.stack([first, (sides + middle) / 2, (sides - middle) / 2, end], axis)
+        return g.reshape(*weights.shape[:2], -1).astype(weights.dtype)
 
 
 def place_tiles(start: int, count: int, dilation: int, x_step: int, out_step: int) -> Array:
@@ -50,6 +52,17 @@ def place_tiles(start: int, count: int, dilation: int, x_step: int, out_step: in
     inputs = np.clip(first[:, None] + np.arange(4) * dilation, 0, count - 1 + 2 * dilation) * x_step
     pairs = first[:, None] + np.array([0, dilation])
     return np.hstack([inputs, np.where((pairs >= 0) & (pairs < count), pairs * out_step, -1)])
+
+
+def share_scratch(conv: BoundConv, scratch: Array | None) -> tuple[int, Array]:
+    """Return how many threads may work for `conv`, and their memory: `scratch`, or memory made for one call.
+
+    The number of threads is the process's: another run may have set a larger one since `scratch` was made.
+    """
+    threads = jit.thread_count()
+    if scratch is None:
+        return threads, np.empty(conv.scratch_elements(threads), conv.shape.dtype)
+    return min(threads, scratch.size // conv.scratch_elements(1)), scratch
 
 
 class BoundWinograd(BoundConv):
@@ -88,9 +101,7 @@ class BoundWinograd(BoundConv):
         """Do what `BoundConv.run` says; channels of both arrays lie side by side."""
         if min(box) <= 0:
             return
-        threads = jit.thread_count()
-        if scratch is None:
-            scratch = np.empty(self.scratch_elements(threads), self.shape.dtype)
+        threads, scratch = share_scratch(self, scratch)
         plan = np.zeros(at.LENGTH, np.int64)
         at.fill_steps(plan, x_start, x_steps, out_start, out_steps, box)
         steps = [int(taps[stride] - taps[0]) for stride in (9, 3, 1)]

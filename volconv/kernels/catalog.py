@@ -104,8 +104,8 @@ class ConvKernel:
         ``pairs`` (pairs of output rows, vectors of voxels along w), ``phases`` (as ``last`` for all phases of a
         transposed convolution at once), ``depthwise`` (vectors of channels, each convolved by itself).
     reads : {"first", "last", "any"}
-        ``first``: fast when neighbours along w lie side by side (right for any steps); ``last``: needs channels that
-        lie side by side; ``any``: any layout.
+        ``first``: fast when neighbours along w lie side by side (right for any steps, but for ``pairs``, which needs
+        them so); ``last``: needs channels that lie side by side; ``any``: any layout.
     writes : {"first", "last"}
         Layout of the output. ``last`` needs a channel step of 1 and writes `channel_multiple`-rounded channels.
     channel_multiple : int
@@ -281,7 +281,7 @@ _STRIP_BYTES = 400 * 2**10  # transformed inputs of a strip: with products and w
 
 
 def winograd_strip(kernel: ConvKernel, shape: ConvShape) -> int:
-    """Return how many tiles of 2 x 2 x 2 outputs a thread has at work: whole register blocks, one to four."""
+    """Return how many tiles of 2 x 2 x 2 outputs a thread has at work: whole register blocks, one at least."""
     block_bytes = 64 * kernel.block * -(-shape.in_channels // kernel.lanes) * kernel.lanes * shape.itemsize
     return kernel.block * max(1, min(48 // kernel.block, _STRIP_BYTES // block_bytes))
 

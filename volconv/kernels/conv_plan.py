@@ -29,10 +29,8 @@ VALUES_STEP, PRODUCTS_STEP, SLOT = 43, 44, 45  # scratch: elements from point to
 HALO, TAP_STEP, SHIFTS = 46, 47, 48  # `conv_pairs`: voxels read behind a segment, a tap along w, list of products
 TAPS_H, TAP_STEP_H, RING = 49, 50, 51  # taps along h, rows from one to the next, transformed rows kept
 LENGTH_W, SEGMENT, SEGMENTS, SEGMENTS_START = 52, 53, 54, 55  # elements a row of inputs and of products; a row's pieces
-ROW_PARTS, WEIGHTS_STEP, DIRECT_STEP, POINT_STEP, ROOM = range(
-    56, 61
-)  # jobs along h; elements an output block, an output channel
-# and a point; where each thread lists its products
+ROW_PARTS, ROOM = 56, 57  # jobs along h; where each thread lists its products
+WEIGHTS_STEP, DIRECT_STEP, POINT_STEP = 58, 59, 60  # elements an output block, an output channel, a point
 STREAM = 61  # `conv_last`: whether outputs are stored past the caches
 AHEAD, AHEAD_LINES, LINE = 62, 63, 64  # how far ahead inputs are fetched, lines of each voxel, elements of a line
 RECORDS = 65  # `conv_phases`: where the blocks' records lie
