@@ -156,7 +156,7 @@ RESOURCES = (
 OUTPUTS = (
     click.option(
         "--algorithm", type=click.Choice(["auto", "direct"]), default="auto", show_default=True,
-        help="How convolutions are computed.",
+        help="How convolutions are summed: auto may factor filters and share products, direct sums every product.",
     ),
     click.option(
         "--output-type", type=click.Choice(["features", "softmax", "argmax"]),
