@@ -225,11 +225,11 @@ class NumbaEngine:
         )  # fmt: skip
 
 
-def _convolutions(bound: Any) -> list[BoundConv]:
+def _convolutions(bound: Any) -> list[BoundConv | BoundPhases]:
     """Return the convolutions of what `_bind` returned: one, those of all phases, or none."""
     if isinstance(bound, list):
         return [conv for _, conv in bound]
-    return [bound] if isinstance(bound, BoundConv) else []
+    return [bound] if isinstance(bound, BoundConv | BoundPhases) else []
 
 
 def _make_scratch(bound: Mapping[str, Any], threads: int, dtype: Any) -> NDArray[Any]:
