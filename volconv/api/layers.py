@@ -267,6 +267,10 @@ class _TransposedLayer(_Layer):
 class Conv3d(_Layer):
     """``torch.nn.Conv3d``, or another framework's, on NumPy arrays.
 
+    For calls to come a layer keeps what its last two shapes of input need, up to 1 GiB besides a result of up to 1 GiB
+    that was dropped: packed weights and a copy to notice changes by, and memory for a tile. It goes with the layer.
+    Threads may share a layer; calls of one shape take turns.
+
     Parameters
     ----------
     in_channels, out_channels : int

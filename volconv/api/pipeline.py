@@ -25,6 +25,9 @@ from .options import Options, make_options
 class Pipeline:
     """A loaded spec, callable on arrays; made by `load`.
 
+    It keeps what its last two calls of different shape or settings need, as a layer does (`volconv.Conv3d`); after a
+    call with `memory` what that one needs alone. Weights are read and compared in each call.
+
     Attributes
     ----------
     spec : Spec

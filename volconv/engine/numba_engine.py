@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -49,6 +50,7 @@ class NumbaEngine:
     """
 
     def __init__(self, threads: int, on_compile: Callable[[int], None] | None = None, jobs: int = 1) -> None:
+        self._most_threads = set_threads(sys.maxsize)
         self.threads = set_threads(threads)
         self._on_compile = on_compile
         self._jobs = jobs
@@ -64,7 +66,7 @@ class NumbaEngine:
         self._shapes = {buffer.name: plan.graph.wire(buffer.wire) for buffer in plan.buffers}
         self._modes = {buffer.name: buffer.mode for buffer in plan.buffers}
         self.arena = Arena(plan)
-        self._scratch = _make_scratch(self._bound, self.threads, self.arena.flat.dtype)
+        self._scratch = _make_scratch(self._bound, self._most_threads, self.arena.flat.dtype)
 
     @property
     def nbytes(self) -> int:
@@ -233,7 +235,11 @@ def _convolutions(bound: Any) -> list[BoundConv | BoundPhases]:
 
 
 def _make_scratch(bound: Mapping[str, Any], threads: int, dtype: Any) -> NDArray[Any]:
-    """Return the kernels' working memory: one piece, since they run one after the other."""
+    """Return the kernels' working memory for up to `threads`: one piece, since they run one after the other.
+
+    The number of threads is the process's, and another Python thread may set it while a tile is computed. Memory that
+    no thread uses is never touched.
+    """
     needs = [conv.scratch_elements(threads) for conv in bound.values() if isinstance(conv, BoundConv)]
     return allot(max(needs, default=0), dtype)
 
