@@ -6,7 +6,7 @@ from volconv.api.pipeline import load
 from volconv.errors import SpecError
 from volconv.graph.build import build_graph, make_loader
 from volconv.graph.passes import optimise
-from volconv.graph.passes.factor import split_filter
+from volconv.graph.passes.factor import factor_filters, split_filter
 from volconv.ops.base import Wire
 from volconv.spec.load import load_spec_mapping
 
@@ -56,8 +56,11 @@ GAUSSIAN = {"op": "Conv3d", "padding": "same", "weight": {"generator": "gaussian
 @pytest.mark.parametrize(("mode", "name"), [("replicate", "nearest"), ("reflect", "mirror"), ("zeros", "constant")])
 def test_a_gaussian_becomes_three_passes_and_stays_one(mode, name):
     stages = [{**GAUSSIAN, "padding_mode": mode, "name": "g"}]
-    assert [node.name for node in graph_of(stages).nodes] == ["g/D", "g/H", "g"]
-    assert len(graph_of(stages, algorithm="direct").nodes) == 1
+    (swept,), (direct,) = graph_of(stages).nodes, graph_of(stages, algorithm="direct").nodes
+    assert (swept.algorithm, direct.algorithm) == ("factored", "direct")
+    assert (swept.macs(10), direct.macs(10)) == (10 * 3 * 17, 10 * 17**3)
+    chain = factor_filters(graph_of(stages, algorithm="direct"), sweep=False)
+    assert [node.name for node in chain.nodes] == ["g/D", "g/H", "g"]
     x = np.random.default_rng(0).random((1, 20, 21, 22))
     pipe = load({"volconv": 1, "dtype": "float64", "stages": stages})
     found, direct = pipe(x), pipe(x, algorithm="direct")
@@ -92,12 +95,12 @@ def test_split_filter():
 
 def test_a_filter_is_split_where_that_changes_no_more_than_rounding_in_the_compute_type():
     taps = np.einsum("d,h,w->dhw", *np.random.default_rng(4).standard_normal((3, 7))).astype("f4")
-    for dtype, stages in (("float32", 3), ("float64", 1)):
+    for dtype, algorithm in (("float32", "factored"), ("float64", "direct")):
         spec = load_spec_mapping(
             {"volconv": 1, "dtype": dtype, "stages": [{"op": "Conv3d", "weight": taps[None, None]}]}
         )
         graph = optimise(build_graph(spec, Wire((20, 20, 20), 1, dtype), make_loader(spec)))
-        assert len(graph.nodes) == stages, dtype
+        assert [node.algorithm for node in graph.nodes] == [algorithm], dtype
 
 
 @pytest.mark.parametrize("order", [0, 1, 2])
@@ -109,7 +112,7 @@ def test_generated_gaussians_are_always_split(order, sigma, dtype):
         {"volconv": 1, "dtype": dtype, "stages": [{"op": "Conv3d", "padding": "same", "weight": weight}]}
     )
     graph = optimise(build_graph(spec, Wire((9, 9, 9), 1, dtype), make_loader(spec)))
-    assert len(graph.nodes) == 3
+    assert [node.algorithm for node in graph.nodes] == ["factored"]
 
 
 def test_small_filters_are_left_whole():

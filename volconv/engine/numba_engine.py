@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from ..graph.model import INPUT, Node
 from ..kernels.add import BoundAdd, add_specs, bind_add
 from ..kernels.borders import border_specs
-from ..kernels.conv import BoundConv, BoundPhases, PhaseWeights, bind_conv, bind_phases, kernel_specs
+from ..kernels.conv import BoundConv, BoundPhases, BoundSweep, PhaseWeights, bind_conv, bind_phases, kernel_specs
 from ..kernels.copies import copy_specs, run_copy
 from ..kernels.halves import half_specs, run_round
 from ..kernels.jit import KernelSpec, set_threads
 from ..kernels.norm import norm_specs, run_vector_norm
 from ..kernels.pointwise import bind_pointwise, pointwise_specs
 from ..numeric import HALVES, compute_dtype
+from ..ops.base import source_index
 from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
 from ..plan.buffers import conv_shape
@@ -34,6 +35,9 @@ from .compiling import make_ready
 from .ends import Ends, view_array, within
 from .epilogue import make_epilogue
 from .phases import Phase, list_phases, phase_outputs, phase_reads, phase_weights, place_ranges, tap_inputs
+
+_HUGE_PAGES = 8 << 20
+"""Bytes from which NumPy asks for huge pages, and gets some; pages that no kernel touches take no memory."""
 
 
 class NumbaEngine:
@@ -153,7 +157,9 @@ class NumbaEngine:
             return
         node = self._nodes[step.node]
         bound = self._bound[step.node]
-        if isinstance(node.op, Conv3d):
+        if isinstance(bound, BoundSweep):
+            self._run_sweep(node, bound, source, target)
+        elif isinstance(node.op, Conv3d):
             self._run_conv(node.op, bound, source, target)
         elif isinstance(node.op, ConvTranspose3d) and isinstance(bound, BoundPhases):
             self._run_phases(node.op, bound, source, target)
@@ -193,6 +199,22 @@ class NumbaEngine:
         conv.run(
             source.flat, source.at(first), steps, _outer_sum(offsets),
             target.flat, target.at(region.start), target.steps, region.shape, region.start, self._scratch,
+        )  # fmt: skip
+
+    def _run_sweep(self, node: Node, conv: BoundSweep, source: View, target: View) -> None:
+        region, op = target.inner, node.op
+        shape, mode = self.plan.graph.wire(node.inputs[0]).shape, op.padding_mode
+        sources = []
+        for axis in range(3):
+            first, stop = op.in_interval(axis, (region.start[axis], region.stop[axis]))
+            wanted, length = np.arange(first, stop), shape[axis]
+            if mode in (None, "zeros"):
+                sources.append(np.where((wanted >= 0) & (wanted < length), wanted - source.box.start[axis], -1))
+            else:
+                sources.append(source_index(wanted, length, mode) - source.box.start[axis])
+        conv.run_sweep(
+            source.flat, source.start, source.steps, sources,
+            target.flat, target.at(region.start), target.steps, region.shape, self._scratch,
         )  # fmt: skip
 
     def _run_phases(self, op: ConvTranspose3d, bound: BoundPhases, source: View, target: View) -> None:
@@ -241,7 +263,8 @@ def _make_scratch(bound: Mapping[str, Any], threads: int, dtype: Any) -> NDArray
     no thread uses is never touched.
     """
     needs = [conv.scratch_elements(threads) for conv in bound.values() if isinstance(conv, BoundConv)]
-    return allot(max(needs, default=0), dtype)
+    most = max(needs, default=0)
+    return allot(max(most, _HUGE_PAGES // np.dtype(dtype).itemsize) if most else 0, dtype)
 
 
 def node_inputs(plan: Plan, node: Node) -> int:
@@ -262,10 +285,10 @@ def _bind(node: Node, plan: Plan) -> Any:
     if isinstance(op, Conv3d | ConvTranspose3d):
         epilogue = make_epilogue(node.epilogue, channels, dtype)
         kernel, shape = plan.kernels[node.name], conv_shape(op, node.wire.dtype, node.algorithm)
-        weight = node.tensors["weight"].astype(dtype)
+        weight = node.tensors["factors" if node.algorithm == "factored" else "weight"].astype(dtype)
         bias = node.tensors["bias"].astype(dtype) if op.bias else None
         if isinstance(op, Conv3d):
-            return bind_conv(kernel, shape, weight.reshape(*weight.shape[:2], -1), bias, epilogue)
+            return bind_conv(kernel, shape, weight.reshape(op.out_channels, shape.group_inputs, -1), bias, epilogue)
         if kernel.name == "phases":
             parts = [
                 PhaseWeights(phase.offset, phase_reads(op, phase), phase_weights(op, phase, weight))

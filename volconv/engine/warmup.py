@@ -32,6 +32,8 @@ def list_kernels(dtypes: tuple[str, ...] = ("float32", "float64")) -> list[Kerne
             if algorithm != "direct":
                 shape = ConvShape(outputs, outputs, 1, 27, dtype, 1, algorithm)  # type: ignore[arg-type]
                 specs.extend(kernel_specs(choose_conv(shape), shape, Epilogue()))
+        shape = ConvShape(1, 1, 1, 27, dtype, algorithm="factored", lengths=(9, 9, 9))  # type: ignore[arg-type]
+        specs.extend(kernel_specs(choose_conv(shape), shape, Epilogue()))
         specs.extend(
             (*pointwise_specs(dtype), *add_specs(dtype), *norm_specs(dtype), *copy_specs(dtype), *border_specs(dtype))
         )

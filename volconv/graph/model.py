@@ -33,6 +33,7 @@ class Node:
         Affine and activation that are applied to each value as it is stored; the last one gives the node its name.
     algorithm : str
         What the order of a convolution's sums follows; part of the result, so it is fixed here and not by the planner.
+        A factored one has the vectors along D, H, W of each filter side by side as the tensor ``factors`` (O, taps).
     """
 
     name: str
@@ -43,6 +44,12 @@ class Node:
     tensors: Mapping[str, Array] = field(default_factory=dict)
     epilogue: tuple[Node, ...] = ()
     algorithm: Algorithm = "direct"
+
+    def macs(self, voxels: int) -> int:
+        """Return the products of `voxels` outputs of every channel: of a factored filter those of its vectors."""
+        if self.algorithm == "factored":
+            return voxels * int(self.tensors["factors"].size)
+        return self.op.macs(voxels)
 
 
 @dataclass(frozen=True, eq=False)

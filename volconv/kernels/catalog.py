@@ -13,12 +13,14 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
+from .sweep_pieces import sweep_elements
+
 if TYPE_CHECKING:
     import numpy as np
 
 Layout = Literal["first", "last"]
 DTypeName = Literal["float32", "float64"]
-Algorithm = Literal["direct", "winograd", "winograd1d"]
+Algorithm = Literal["direct", "winograd", "winograd1d", "factored"]
 
 ACTIVATIONS: Mapping[str, tuple[str, ...]] = {
     "identity": (),
@@ -54,14 +56,17 @@ class ConvShape:
         Of volumes, weights and sums.
     step_w : int
         Voxels between the inputs of two outputs that are neighbours along w: the stride of a forward convolution.
-    algorithm : {"direct", "winograd", "winograd1d"}
-        What the sums' order follows, see `choose_algorithm`.
+    algorithm : {"direct", "winograd", "winograd1d", "factored"}
+        What the sums' order follows, see `choose_algorithm`; ``factored`` sums along d, then h, then w, with the
+        vectors a filter is the product of.
     taps_h : int
         Kernel positions along h.
     reach : tuple of int
         Voxels along h and w from the first tap to the last.
     phases : int
         Outputs at each place of the input: the product of a transposed convolution's strides.
+    lengths : tuple of int
+        Of a factored filter's vectors along d, h, w; `taps` is their sum.
     """
 
     in_channels: int
@@ -73,8 +78,8 @@ class ConvShape:
     algorithm: Algorithm = "direct"
     taps_h: int = 1
     reach: tuple[int, int] = (0, 0)
-
     phases: int = 1
+    lengths: tuple[int, int, int] = (1, 1, 1)
 
     @property
     def group_inputs(self) -> int:
@@ -102,7 +107,8 @@ class ConvKernel:
         Family: ``last`` (vectors of output channels), ``first`` (vectors of voxels along w), ``rows`` (as ``first`` for
         one output channel a group, several output rows at once), ``winograd`` (tiles of 2 x 2 x 2 outputs),
         ``pairs`` (pairs of output rows, vectors of voxels along w), ``phases`` (as ``last`` for all phases of a
-        transposed convolution at once), ``depthwise`` (vectors of channels, each convolved by itself).
+        transposed convolution at once), ``depthwise`` (vectors of channels, each convolved by itself), ``sweep``
+        (factored filters).
     reads : {"first", "last", "any"}
         ``first``: fast when neighbours along w lie side by side (right for any steps, but for ``pairs``, which needs
         them so); ``last``: needs channels that lie side by side; ``any``: any layout.
@@ -114,19 +120,19 @@ class ConvKernel:
         Values in a vector.
     block : int
         In a register block: voxels (``last``, ``phases``, ``depthwise``), vectors of voxels (``first``, ``rows``,
-        ``pairs``) or tiles.
+        ``pairs``, ``sweep``) or tiles.
     width : int
         In a block: vectors of output channels (``last``, ``phases``, ``depthwise``, ``winograd``), output channels
-        (``first``, ``pairs``), output rows (``rows``).
+        (``first``, ``pairs``), output rows (``rows``, ``sweep``).
     step : int
         Input step along w the loads are made for: 1, 2, or 0 for any.
     tail : int
-        Vectors of voxels (``first``, ``pairs``) in the smaller blocks that a row is cut into besides.
+        Vectors of voxels (``first``, ``rows``, ``pairs``, ``sweep``) in the smaller blocks rows are cut into besides.
     algorithm : str
         Kernels of one algorithm give the same bits.
     """
 
-    name: Literal["last", "first", "rows", "winograd", "pairs", "phases", "depthwise"]
+    name: Literal["last", "first", "rows", "winograd", "pairs", "phases", "depthwise", "sweep"]
     reads: Literal["first", "last", "any"]
     writes: Layout
     channel_multiple: int
@@ -198,6 +204,7 @@ _FIRST_BLOCKS = {
 }
 _WINOGRAD_BLOCKS = {True: {3: 8, 2: 12, 1: 24}, False: {2: 6, 1: 12}}
 _ROWS_BLOCKS = {True: (8, 6), False: (3, 3)}
+_SWEEP_BLOCKS = {True: (4, 2), False: (2, 1)}
 
 
 def choose_algorithm(
@@ -247,6 +254,9 @@ def choose_conv(shape: ConvShape, bits: int | None = None) -> ConvKernel:
         # one vector of weights a broadcast input keeps the load units as busy as the multipliers
         width = min(blocks, key=lambda n: -(-vectors // n) * n * (1.25 if n == 1 else 1))
         return ConvKernel("winograd", "last", "last", lanes, lanes, blocks[width], width, algorithm="winograd")
+    if shape.algorithm == "factored":
+        block, tail = _SWEEP_BLOCKS[many_registers]
+        return ConvKernel("sweep", "first", "first", 1, lanes, block, 4, 1, tail, "factored")
     sizes = _FIRST_BLOCKS[many_registers]
     # A block's loads cost about as much as another channel would: wide blocks beat an exact fit of narrow ones.
     width = min(sizes, key=lambda n: -(-outputs // n) * (n + 1.2))
@@ -336,6 +346,8 @@ def scratch_bytes(kernel: ConvKernel, shape: ConvShape, threads: int) -> int:
     """Return the bytes of working memory that a call of `kernel` needs."""
     if kernel.name == "pairs":
         return threads * pairs_scratch(kernel, shape).elements * shape.itemsize
+    if kernel.name == "sweep":
+        return threads * sweep_elements(kernel, shape) * shape.itemsize
     return threads * winograd_scratch(kernel, shape) * shape.itemsize if kernel.name == "winograd" else 0
 
 
@@ -356,6 +368,8 @@ def packed_bytes(kernel: ConvKernel, shape: ConvShape) -> int:
         block = kernel.width * kernel.lanes
         blocks = shape.groups * shape.phases * -(-shape.group_outputs // block)
         return blocks * block * (shape.group_inputs * shape.taps + 5) * shape.itemsize + 128
+    if kernel.name == "sweep":
+        return shape.out_channels * (shape.taps + 5) * shape.itemsize + 128
     width = kernel.width * (kernel.lanes if kernel.name == "last" else 1)
     channels = shape.groups * -(-shape.group_outputs // width) * width
     return channels * (shape.group_inputs * shape.taps + 5) * shape.itemsize + 16 * shape.group_inputs * shape.taps

@@ -14,11 +14,21 @@ from .bound_depthwise import BoundDepthwise
 from .bound_direct import SLACK, BoundConv, BoundRows
 from .bound_pairs import BoundPairs
 from .bound_phases import BoundPhases, PhaseWeights
+from .bound_sweep import BoundSweep
 from .bound_winograd import BoundWinograd
 from .catalog import ConvKernel, ConvShape, Epilogue
 from .conv_pack import kernel_specs
 
-__all__ = ["SLACK", "BoundConv", "BoundPhases", "PhaseWeights", "bind_conv", "bind_phases", "kernel_specs"]
+__all__ = [
+    "SLACK",
+    "BoundConv",
+    "BoundPhases",
+    "BoundSweep",
+    "PhaseWeights",
+    "bind_conv",
+    "bind_phases",
+    "kernel_specs",
+]
 
 Array = np.ndarray[Any, Any]
 
@@ -35,7 +45,8 @@ def bind_conv(
     shape : ConvShape
         The layer.
     weights : (O, I/G, T) array
-        For output channel, input channel of the group, tap; cast to the shape's dtype.
+        For output channel, input channel of the group, tap; cast to the shape's dtype. The taps of a factored filter
+        are those along d, then h, then w.
     bias : (O,) array, optional
         Added to each sum.
     epilogue : Epilogue, optional
@@ -49,7 +60,13 @@ def bind_conv(
     expected = (shape.out_channels, shape.group_inputs, shape.taps)
     if weights.shape != expected:
         raise ValueError(f"weights are {weights.shape}, expected {expected}")
-    kinds = {"rows": BoundRows, "depthwise": BoundDepthwise, "pairs": BoundPairs, "winograd": BoundWinograd}
+    kinds = {
+        "rows": BoundRows,
+        "depthwise": BoundDepthwise,
+        "pairs": BoundPairs,
+        "sweep": BoundSweep,
+        "winograd": BoundWinograd,
+    }
     bound = kinds.get(kernel.name, BoundConv)
     return bound(kernel, shape, weights, bias, epilogue or Epilogue())
 

@@ -25,6 +25,7 @@ def kernel_specs(kernel: ConvKernel, shape: ConvShape, epilogue: Epilogue) -> li
         "phases": (kernel.lanes, kernel.block, kernel.width, code),
         "depthwise": (kernel.lanes, kernel.block, kernel.width, code),
         "winograd": (kernel.lanes, kernel.block, kernel.width, code),
+        "sweep": (kernel.lanes, kernel.block, kernel.tail, kernel.width, code),
     }
     return [jit.KernelSpec(f"conv_{kernel.name}.conv", shape.dtype, ints[kernel.name])]
 

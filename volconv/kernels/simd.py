@@ -192,6 +192,51 @@ def fma_span(_context: Any, span: Any, sums: Any, inputs: Any, _spacing: Any, we
 
 
 @intrinsic
+def fma_rising(_context: Any, sums: Any, inputs: Any, places: Any, weights: Any) -> Any:
+    """Do the first of `columns` steps of rows that follow each other: step i adds inputs[places[i]] to columns 0 to i.
+
+    Column c takes weights[c - i]. There is one step less than columns: from then on all of them take part.
+    """
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        vectors, block = Vectors(builder, sums), args[0]
+        for i in range(sums.columns - 1):
+            start = vectors.at(args[1], builder.load(vectors.at(args[2], i)))
+            block = _fma_lanes(builder, sums, [block, start, None, vectors.at(args[3], -i)], 0, i + 1)
+        return block
+
+    return sums(sums, inputs, places, weights), build
+
+
+@intrinsic
+def fma_falling(_context: Any, sums: Any, inputs: Any, places: Any, weights: Any) -> Any:
+    """Do the last of such steps: step i adds inputs[places[i]] times weights[c - i - 1] to the columns c behind i."""
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        vectors, block = Vectors(builder, sums), args[0]
+        for i in range(sums.columns - 1):
+            start = vectors.at(args[1], builder.load(vectors.at(args[2], i)))
+            block = _fma_lanes(builder, sums, [block, start, None, args[3]], i + 1, sums.columns)
+        return block
+
+    return sums(sums, inputs, places, weights), build
+
+
+@intrinsic
+def fma_column(_context: Any, sums: Any, inputs: Any, places: Any, weight: Any) -> Any:
+    """Return sums[r, c] + input vector r at inputs + places[c] * weight[0]."""
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        vectors, block = Vectors(builder, sums), args[0]
+        for c in range(sums.columns):
+            start = vectors.at(args[1], builder.load(vectors.at(args[2], c)))
+            block = _fma_lanes(builder, sums, [block, start, None, args[3]], c, c + 1)
+        return block
+
+    return sums(sums, inputs, places, weight), build
+
+
+@intrinsic
 def load_vectors(_context: Any, block: Any, source: Any) -> Any:
     """Return a block of one row, of the columns of the block type given: consecutive vectors at `source`."""
     kind = block.instance_type

@@ -30,12 +30,15 @@ def conv_shape(op: Conv3d | ConvTranspose3d, dtype: str, algorithm: Algorithm = 
     for k, s in zip(op.kernel_size, op.stride, strict=True):
         taps *= -(-k // s) if isinstance(op, ConvTranspose3d) else k
         phases *= s if isinstance(op, ConvTranspose3d) else 1
+    if algorithm == "factored":
+        taps = sum(op.kernel_size)
     step_w = op.stride[2] if isinstance(op, Conv3d) else 1
     kind = compute_dtype(dtype)
     reach = tuple(op.dilation[axis] * (op.kernel_size[axis] - 1) for axis in (1, 2))
+    lengths = op.kernel_size if algorithm == "factored" else (1, 1, 1)
     return ConvShape(
         op.in_channels, op.out_channels, op.groups, taps, kind, step_w, algorithm,  # type: ignore[arg-type]
-        op.kernel_size[1], reach, phases,  # type: ignore[arg-type]
+        op.kernel_size[1], reach, phases, lengths,  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -97,6 +100,7 @@ def _place(
     """Add the buffers of `wire`, the step that fills each, and what each consumer reads."""
     layout, channels = written[wire]
     wanted: list[tuple[tuple[str, int], Layout, str | None]] = []
+    filled = set()  # layouts and kinds of border that a reader wants made
     for node in graph.consumers(wire):
         kernel = kernels.get(node.name)
         for i in (i for i, name in enumerate(node.inputs) if name == wire):
@@ -107,15 +111,17 @@ def _place(
                 needs = written[node.name][0]
             mode = node.op.padding_mode if reads_outside(node, i, graph.wire(wire)) else None
             wanted.append(((node.name, i), needs, mode))
+            if mode is not None and (kernel is None or kernel.name != "sweep"):
+                filled.add((needs, mode))
     home_mode = next((mode for _, needs, mode in wanted if needs == layout and mode), None)
-    home = Buffer(wire, wire, layout, channels, home_mode)
+    home = Buffer(wire, wire, layout, channels, home_mode, filled=(layout, home_mode) in filled)
     out.buffers[home.name] = home
     sources = () if wire == INPUT else tuple(out.reads[(wire, i)] for i in range(len(graph.node(wire).inputs)))
     out.steps.append(Step("read" if wire == INPUT else "node", wire, sources, "" if wire == INPUT else wire))
     for reader, needs, mode in wanted:
-        target = (
-            home if needs == layout and mode in (None, home_mode) else _copy(graph, home, needs, mode, out, kernels)
-        )
+        target = home
+        if needs != layout or mode not in (None, home_mode):
+            target = _copy(graph, home, needs, mode, out, kernels, filled=(needs, mode) in filled)
         out.reads[reader] = target.name
     if wire in graph.outputs:
         export = home if layout == "first" else _copy(graph, home, "first", None, out, kernels)
@@ -124,7 +130,13 @@ def _place(
 
 
 def _copy(
-    graph: Graph, home: Buffer, layout: Layout, mode: str | None, out: Layouts, kernels: Mapping[str, ConvKernel]
+    graph: Graph,
+    home: Buffer,
+    layout: Layout,
+    mode: str | None,
+    out: Layouts,
+    kernels: Mapping[str, ConvKernel],
+    filled: bool = False,
 ) -> Buffer:
     name = f"{home.wire}:{layout}:{mode or 'plain'}"
     if name not in out.buffers:
@@ -132,6 +144,6 @@ def _copy(
         if layout == "last":  # voxels that begin at a vector's length load faster
             multiple = max(kernel.channel_multiple for kernel in kernels.values())
             channels = -(-channels // multiple) * multiple
-        out.buffers[name] = Buffer(name, home.wire, layout, channels, mode, home.name)
+        out.buffers[name] = Buffer(name, home.wire, layout, channels, mode, home.name, filled)
         out.steps.append(Step("copy", name, (home.name,)))
     return out.buffers[name]

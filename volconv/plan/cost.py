@@ -124,7 +124,7 @@ def price(
     seconds = _START_SECONDS + traffic.seconds + tiles * len(layouts.steps) * _STEP_SECONDS + arena / _TOUCH_RATE
     macs = packed = scratch = 0
     for node in graph.nodes:
-        macs += node.op.macs(voxels[node.name])
+        macs += node.macs(voxels[node.name])
         if isinstance(node.op, Conv3d | ConvTranspose3d):
             shape = conv_shape(node.op, node.wire.dtype, node.algorithm)
             seconds += conv_seconds(shape, voxels[node.name], threads)

@@ -30,9 +30,11 @@ class Buffer:
     channels : int
         Channels stored, rounded up as the kernel that writes it needs.
     mode : str or None
-        How voxels outside the wire's domain are made after it is filled.
+        What stands for voxels outside the wire's domain.
     source : str or None
         The buffer it is copied from; None where a node or the reader fills it.
+    filled : bool
+        Whether they are stored, made once the others are there; else who reads them looks up what stands for them.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Buffer:
     channels: int
     mode: str | None = None
     source: str | None = None
+    filled: bool = True
 
 
 @dataclass(frozen=True)

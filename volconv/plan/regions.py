@@ -55,7 +55,8 @@ def _need(
         return
     buffer = layouts.buffers[name]
     length = graph.wire(buffer.wire).shape[axis]
-    box[name] = hull(box[name], interval)
-    inner[name] = hull(inner[name], inside(interval, length, buffer.mode))
+    held = inside(interval, length, buffer.mode)
+    box[name] = hull(box[name], interval if buffer.filled else held)
+    inner[name] = hull(inner[name], held)
     if buffer.source is not None:
         _need(buffer.source, inner[name], graph, layouts, axis, box, inner)

@@ -50,7 +50,7 @@ def _describe_stage(plan: Plan, node: Node) -> dict[str, Any]:
         "shape": list(node.wire.shape),
         "channels": node.wire.channels,
         "parameters": parameters,
-        "macs": node.op.macs(node.wire.shape[0] * node.wire.shape[1] * node.wire.shape[2]),
+        "macs": node.macs(node.wire.shape[0] * node.wire.shape[1] * node.wire.shape[2]),
         "halo": [max(sides) for sides in zip(*(halo(plan, name) for name in node.inputs), strict=True)],
         "kernel": node.op.kernel if kernel is None else f"{kernel.algorithm}, channels {kernel.writes}",
     }

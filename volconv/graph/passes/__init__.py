@@ -16,7 +16,7 @@ def optimise(graph: Graph, algorithm: str = "auto") -> Graph:
     """Return `graph` with all passes applied; with `algorithm` ``direct`` none that reorders a sum."""
     graph = drop_identities(drop_unused(graph))
     if algorithm == "auto":
-        graph = choose_algorithms(factor_filters(graph))
+        graph = factor_filters(choose_algorithms(graph))
     return fuse_epilogues(graph)
 
 

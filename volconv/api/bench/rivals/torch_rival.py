@@ -29,7 +29,7 @@ class TorchRival:
         torch.set_num_threads(task.threads)
         torch.set_grad_enabled(False)
         graph = pad_with_zeros(task.graph)
-        graph = factor_filters(graph) if passes else graph
+        graph = factor_filters(graph, sweep=False) if passes else graph
         self._format = torch.channels_last_3d if last else torch.contiguous_format
         self._is_plain = task.is_plain
         self._x = torch.from_numpy(task.volume)[None]
