@@ -100,7 +100,7 @@ def _place(
     """Add the buffers of `wire`, the step that fills each, and what each consumer reads."""
     layout, channels = written[wire]
     wanted: list[tuple[tuple[str, int], Layout, str | None]] = []
-    filled = set()  # layouts and kinds of border that a reader wants made
+    stored, looked_up = set(), set()  # layouts and kinds of border that readers want made, and that they need not be
     for node in graph.consumers(wire):
         kernel = kernels.get(node.name)
         for i in (i for i, name in enumerate(node.inputs) if name == wire):
@@ -111,17 +111,18 @@ def _place(
                 needs = written[node.name][0]
             mode = node.op.padding_mode if reads_outside(node, i, graph.wire(wire)) else None
             wanted.append(((node.name, i), needs, mode))
-            if mode is not None and (kernel is None or kernel.name != "sweep"):
-                filled.add((needs, mode))
+            if mode is not None:
+                (looked_up if kernel is not None and kernel.name == "sweep" else stored).add((needs, mode))
+    looked_up -= stored
     home_mode = next((mode for _, needs, mode in wanted if needs == layout and mode), None)
-    home = Buffer(wire, wire, layout, channels, home_mode, filled=(layout, home_mode) in filled)
+    home = Buffer(wire, wire, layout, channels, home_mode, filled=(layout, home_mode) not in looked_up)
     out.buffers[home.name] = home
     sources = () if wire == INPUT else tuple(out.reads[(wire, i)] for i in range(len(graph.node(wire).inputs)))
     out.steps.append(Step("read" if wire == INPUT else "node", wire, sources, "" if wire == INPUT else wire))
     for reader, needs, mode in wanted:
         target = home
         if needs != layout or mode not in (None, home_mode):
-            target = _copy(graph, home, needs, mode, out, kernels, filled=(needs, mode) in filled)
+            target = _copy(graph, home, needs, mode, out, kernels, filled=(needs, mode) not in looked_up)
         out.reads[reader] = target.name
     if wire in graph.outputs:
         export = home if layout == "first" else _copy(graph, home, "first", None, out, kernels)
@@ -136,7 +137,7 @@ def _copy(
     mode: str | None,
     out: Layouts,
     kernels: Mapping[str, ConvKernel],
-    filled: bool = False,
+    filled: bool = True,
 ) -> Buffer:
     name = f"{home.wire}:{layout}:{mode or 'plain'}"
     if name not in out.buffers:
