@@ -100,7 +100,8 @@ def _place(
     """Add the buffers of `wire`, the step that fills each, and what each consumer reads."""
     layout, channels = written[wire]
     wanted: list[tuple[tuple[str, int], Layout, str | None]] = []
-    stored, looked_up = set(), set()  # layouts and kinds of border that readers want made, and that they need not be
+    stored: set[tuple[Layout, str]] = set()  # layouts and kinds of border that readers want made
+    looked_up: set[tuple[Layout, str]] = set()  # those that need not be
     for node in graph.consumers(wire):
         kernel = kernels.get(node.name)
         for i in (i for i, name in enumerate(node.inputs) if name == wire):
@@ -115,14 +116,14 @@ def _place(
                 (looked_up if kernel is not None and kernel.name == "sweep" else stored).add((needs, mode))
     looked_up -= stored
     home_mode = next((mode for _, needs, mode in wanted if needs == layout and mode), None)
-    home = Buffer(wire, wire, layout, channels, home_mode, filled=(layout, home_mode) not in looked_up)
+    home = Buffer(wire, wire, layout, channels, home_mode, filled=(layout, str(home_mode)) not in looked_up)
     out.buffers[home.name] = home
     sources = () if wire == INPUT else tuple(out.reads[(wire, i)] for i in range(len(graph.node(wire).inputs)))
     out.steps.append(Step("read" if wire == INPUT else "node", wire, sources, "" if wire == INPUT else wire))
     for reader, needs, mode in wanted:
         target = home
         if needs != layout or mode not in (None, home_mode):
-            target = _copy(graph, home, needs, mode, out, kernels, filled=(needs, mode) not in looked_up)
+            target = _copy(graph, home, needs, mode, out, kernels, filled=(needs, str(mode)) not in looked_up)
         out.reads[reader] = target.name
     if wire in graph.outputs:
         export = home if layout == "first" else _copy(graph, home, "first", None, out, kernels)
