@@ -66,7 +66,8 @@ def make_case(layer: Layer, seed: int = 0) -> tuple[Callable[[], float], str]:
     """Return a function that runs the layer once and gives multiply-adds a second, and the kernel's name."""
     rng = np.random.default_rng(seed)
     taps = int(np.prod(layer.kernel))
-    algorithm = choose_algorithm(layer.kernel, (layer.stride,) * 3, layer.groups, layer.inputs, layer.outputs)
+    steps = (layer.stride,) * 3, (layer.dilation,) * 3
+    algorithm = choose_algorithm(layer.kernel, *steps, layer.groups, layer.inputs, layer.outputs)
     reach = (layer.dilation * (layer.kernel[1] - 1), layer.dilation * (layer.kernel[2] - 1))
     shape = ConvShape(
         layer.inputs, layer.outputs, layer.groups, taps, "float32", layer.stride, algorithm, layer.kernel[1], reach

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -54,7 +53,6 @@ class NumbaEngine:
     """
 
     def __init__(self, threads: int, on_compile: Callable[[int], None] | None = None, jobs: int = 1) -> None:
-        self._most_threads = set_threads(sys.maxsize)
         self.threads = set_threads(threads)
         self._on_compile = on_compile
         self._jobs = jobs
@@ -70,7 +68,7 @@ class NumbaEngine:
         self._shapes = {buffer.name: plan.graph.wire(buffer.wire) for buffer in plan.buffers}
         self._modes = {buffer.name: buffer.mode for buffer in plan.buffers}
         self.arena = Arena(plan)
-        self._scratch = _make_scratch(self._bound, self._most_threads, self.arena.flat.dtype)
+        self._scratch = _make_scratch(self._bound, self.threads, self.arena.flat.dtype)
 
     @property
     def nbytes(self) -> int:
@@ -257,11 +255,7 @@ def _convolutions(bound: Any) -> list[BoundConv | BoundPhases]:
 
 
 def _make_scratch(bound: Mapping[str, Any], threads: int, dtype: Any) -> NDArray[Any]:
-    """Return the kernels' working memory for up to `threads`: one piece, since they run one after the other.
-
-    The number of threads is the process's, and another Python thread may set it while a tile is computed. Memory that
-    no thread uses is never touched.
-    """
+    """Return the kernels' working memory for `threads`: one piece, since they run one after the other."""
     needs = [conv.scratch_elements(threads) for conv in bound.values() if isinstance(conv, BoundConv)]
     most = max(needs, default=0)
     return allot(max(most, _HUGE_PAGES // np.dtype(dtype).itemsize) if most else 0, dtype)

@@ -28,7 +28,7 @@ def list_kernels(dtypes: tuple[str, ...] = ("float32", "float64")) -> list[Kerne
             for step in (1, 2):
                 shape = ConvShape(16, outputs, 1, 27, dtype, step)  # type: ignore[arg-type]
                 specs.extend(kernel_specs(choose_conv(shape), shape, Epilogue()))
-            algorithm = choose_algorithm((3, 3, 3), (1, 1, 1), 1, outputs, outputs)
+            algorithm = choose_algorithm((3, 3, 3), (1, 1, 1), (1, 1, 1), 1, outputs, outputs)
             if algorithm != "direct":
                 shape = ConvShape(outputs, outputs, 1, 27, dtype, 1, algorithm)  # type: ignore[arg-type]
                 specs.extend(kernel_specs(choose_conv(shape), shape, Epilogue()))

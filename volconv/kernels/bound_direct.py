@@ -251,3 +251,14 @@ def whole_blocks(kernel: ConvKernel, voxels: int) -> int:
 
     tails = min(range(-(-vectors // kernel.tail) + 1), key=cost)
     return min(voxels, max(0, -(-(vectors - tails * kernel.tail) // kernel.block)) * kernel.block * kernel.lanes)
+
+
+def share_scratch(conv: BoundConv, scratch: Array | None) -> tuple[int, Array]:
+    """Return how many threads may work for `conv`, and their memory: `scratch`, or memory made for one call.
+
+    The number of threads is the process's: another run may have set a larger one since `scratch` was made.
+    """
+    threads = jit.thread_count()
+    if scratch is None:
+        return threads, np.empty(conv.scratch_elements(threads), conv.shape.dtype)
+    return min(threads, scratch.size // conv.scratch_elements(1)), scratch

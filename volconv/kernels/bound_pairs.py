@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from . import conv_plan as at
-from .bound_direct import BoundConv, whole_blocks
-from .bound_winograd import place_tiles, share_scratch, transform_weights
+from .bound_direct import BoundConv, share_scratch, whole_blocks
+from .bound_winograd import place_tiles, transform_weights
 from .catalog import ConvKernel, ConvShape, Epilogue, PairsScratch, pairs_scratch
 from .conv_pack import align_values
 

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from . import conv_plan as at
-from . import jit
 from . import sweep_plan as sweep
-from .bound_direct import BoundConv
+from .bound_direct import BoundConv, share_scratch
 from .conv_pack import align_values
 from .sweep_pieces import SweepPiece, sweep_elements, sweep_piece
 
@@ -70,9 +69,7 @@ class BoundSweep(BoundConv):
         """
         if min(box) <= 0:
             return
-        threads = jit.thread_count()
-        if scratch is None:
-            scratch = np.empty(self.scratch_elements(threads), self.shape.dtype)
+        threads, scratch = share_scratch(self, scratch)
         key = (*x_steps, *out_steps, *box, threads, *(part.tobytes() for part in sources))
         if key not in self._known:
             if len(self._known) >= _REMEMBERED:

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import conv_plan as at
-from . import jit
-from .bound_direct import BoundConv
+from .bound_direct import BoundConv, share_scratch
 from .catalog import ConvKernel, ConvShape, Epilogue, winograd_scratch, winograd_strip
 from .conv_pack import align_values
 
@@ -52,17 +51,6 @@ def place_tiles(start: int, count: int, dilation: int, x_step: int, out_step: in
     inputs = np.clip(first[:, None] + np.arange(4) * dilation, 0, count - 1 + 2 * dilation) * x_step
     pairs = first[:, None] + np.array([0, dilation])
     return np.hstack([inputs, np.where((pairs >= 0) & (pairs < count), pairs * out_step, -1)])
-
-
-def share_scratch(conv: BoundConv, scratch: Array | None) -> tuple[int, Array]:
-    """Return how many threads may work for `conv`, and their memory: `scratch`, or memory made for one call.
-
-    The number of threads is the process's: another run may have set a larger one since `scratch` was made.
-    """
-    threads = jit.thread_count()
-    if scratch is None:
-        return threads, np.empty(conv.scratch_elements(threads), conv.shape.dtype)
-    return min(threads, scratch.size // conv.scratch_elements(1)), scratch
 
 
 class BoundWinograd(BoundConv):

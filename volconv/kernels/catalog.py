@@ -207,8 +207,16 @@ _ROWS_BLOCKS = {True: (8, 6), False: (3, 3)}
 _SWEEP_BLOCKS = {True: (4, 2), False: (2, 1)}
 
 
+_WIDEST_PAIRS = 8  # voxels
+
+
 def choose_algorithm(
-    kernel_size: tuple[int, ...], stride: tuple[int, ...], groups: int, in_channels: int, out_channels: int
+    kernel_size: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+    in_channels: int,
+    out_channels: int,
 ) -> Algorithm:
     """Return the algorithm of a forward convolution: by its parameters alone, whatever the processor.
 
@@ -216,7 +224,8 @@ def choose_algorithm(
     channel. ``winograd1d`` shares them between two rows of outputs, 4 instead of 6, which vectors along w make cheap
     enough for few channels. Both are F(2, 3) of Winograd's family, whose errors stay near the direct sum's.
     """
-    if groups != 1 or kernel_size[0] != 3 or stride != (1, 1, 1):
+    # pairs lie a dilation apart: where that is wide, tiles cut many of them, and what they share leaves the caches
+    if groups != 1 or kernel_size[0] != 3 or stride != (1, 1, 1) or max(dilation) > _WIDEST_PAIRS:
         return "direct"
     if kernel_size == (3, 3, 3) and min(in_channels, out_channels) >= 12:
         return "winograd"

@@ -18,5 +18,5 @@ def _choose(node: Node) -> Node:
     op = node.op
     if not isinstance(op, Conv3d):
         return node
-    chosen = choose_algorithm(op.kernel_size, op.stride, op.groups, op.in_channels, op.out_channels)
+    chosen = choose_algorithm(op.kernel_size, op.stride, op.dilation, op.groups, op.in_channels, op.out_channels)
     return replace(node, algorithm=chosen)
