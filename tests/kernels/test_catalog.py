@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from volconv.kernels import catalog
-from volconv.kernels.catalog import ConvShape, Epilogue, choose_conv, conv_seconds, packed_bytes, vector_bits
+from volconv.kernels.catalog import ConvShape, Epilogue, choose_conv, conv_seconds, vector_bits
+from volconv.kernels.catalog_memory import packed_bytes
 from volconv.kernels.conv import bind_conv
 
 shapes = st.builds(

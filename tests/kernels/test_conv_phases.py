@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from volconv.engine.phases import list_phases, phase_outputs, phase_reads, phase_weights, place_ranges, tap_inputs
 from volconv.kernels import jit
-from volconv.kernels.catalog import ConvShape, Epilogue, choose_conv, packed_bytes
+from volconv.kernels.catalog import ConvShape, Epilogue, choose_conv
+from volconv.kernels.catalog_memory import packed_bytes
 from volconv.kernels.conv import PhaseWeights, bind_conv, bind_phases
 from volconv.kernels.conv_pack import align_values
 from volconv.ops.conv_transpose3d import ConvTranspose3d

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from volconv.kernels import jit
-from volconv.kernels.catalog import ConvShape, Epilogue, choose_conv, packed_bytes, scratch_bytes, vector_bits
+from volconv.kernels.catalog import ConvShape, Epilogue, choose_conv, vector_bits
+from volconv.kernels.catalog_memory import packed_bytes, scratch_bytes
 from volconv.kernels.conv import BoundSweep, bind_conv
 from volconv.ops.base import source_index
 

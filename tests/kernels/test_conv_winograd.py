@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from volconv.kernels import jit
 from volconv.kernels.bound_winograd import place_tiles, transform_weights
-from volconv.kernels.catalog import ACTIVATIONS, ConvShape, Epilogue, choose_conv, packed_bytes, scratch_bytes
+from volconv.kernels.catalog import ACTIVATIONS, ConvShape, Epilogue, choose_conv
+from volconv.kernels.catalog_memory import packed_bytes, scratch_bytes
 from volconv.kernels.conv import bind_conv, kernel_specs
 
 from .conv_cases import SLACK, Case, exact

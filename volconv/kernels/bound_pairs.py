@@ -10,7 +10,8 @@ import numpy as np
 from . import conv_plan as at
 from .bound_direct import BoundConv, share_scratch, whole_blocks
 from .bound_winograd import place_tiles, transform_weights
-from .catalog import ConvKernel, ConvShape, Epilogue, PairsScratch, pairs_scratch
+from .catalog import ConvKernel, ConvShape, Epilogue
+from .catalog_memory import PairsScratch, pairs_scratch
 from .conv_pack import align_values
 
 Array = np.ndarray[Any, Any]

@@ -9,7 +9,8 @@ import numpy as np
 
 from . import conv_plan as at
 from .bound_direct import BoundConv, share_scratch
-from .catalog import ConvKernel, ConvShape, Epilogue, winograd_scratch, winograd_strip
+from .catalog import ConvKernel, ConvShape, Epilogue
+from .catalog_memory import winograd_scratch, winograd_strip
 from .conv_pack import align_values
 
 Array = np.ndarray[Any, Any]

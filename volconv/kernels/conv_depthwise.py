@@ -14,10 +14,10 @@ from .blocks import Block
 from .conv_finish import make_activate_row, rename
 from .conv_last import fetch_ahead, finish_vectors, place_voxels
 from .jit import device, flat, int64, prange, register, void
+from .products import fma_channels
 from .simd import (
     advance,
     columns_of,
-    fma_channels,
     lanes_of,
     make_places,
     next_job,

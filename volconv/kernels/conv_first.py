@@ -12,12 +12,12 @@ from . import conv_plan as at
 from .blocks import Block
 from .conv_finish import make_activate_row, rename
 from .jit import device, flat, inlined, int64, prange, register, void
+from .products import fma_lanes
 from .simd import (
     add_columns,
     advance,
     clip_columns,
     columns_of,
-    fma_lanes,
     lanes_of,
     next_job,
     pointer,

@@ -15,7 +15,8 @@ from .blocks import Block
 from .conv_finish import make_activate_row, rename
 from .conv_first import finish_channels
 from .jit import device, flat, inlined, int64, prange, register, void
-from .simd import advance, columns_of, fma_lanes, lanes_of, make_places, next_job, pointer, prefetch_far, rows_of, zeros
+from .products import fma_lanes
+from .simd import advance, columns_of, lanes_of, make_places, next_job, pointer, prefetch_far, rows_of, zeros
 from .winograd_blocks import (
     all_finite,
     fma_blocks,

@@ -13,10 +13,10 @@ from .blocks import Block
 from .conv_finish import make_activate_row, rename
 from .conv_last import finish_vectors, place_voxels
 from .jit import device, flat, inlined, int64, prange, register, void
+from .products import fma_voxels
 from .simd import (
     advance,
     columns_of,
-    fma_voxels,
     lanes_of,
     make_places,
     next_job,

@@ -14,8 +14,9 @@ from .blocks import Block, Span
 from .conv_finish import make_activate_row, rename
 from .conv_first import finish_channels, store_spaced
 from .jit import device, flat, inlined, int64, prange, register, void
+from .products import fma_span
 from .row_sharing import ROWS
-from .simd import advance, columns_of, fma_span, lanes_of, next_job, pointer, rows_of, store_lanes, zeros
+from .simd import advance, columns_of, lanes_of, next_job, pointer, rows_of, store_lanes, zeros
 
 
 @inlined

@@ -16,22 +16,8 @@ from .blocks import Block
 from .conv_finish import make_activate_row, rename
 from .conv_first import finish_channels
 from .jit import device, flat, inlined, int64, prange, register, void
-from .simd import (
-    advance,
-    columns_of,
-    fma_column,
-    fma_falling,
-    fma_lanes,
-    fma_rising,
-    lanes_of,
-    next_job,
-    pointer,
-    prefetch,
-    prefetch_far,
-    rows_of,
-    store_lanes,
-    zeros,
-)
+from .products import fma_column, fma_falling, fma_lanes, fma_rising
+from .simd import advance, columns_of, lanes_of, next_job, pointer, prefetch, prefetch_far, rows_of, store_lanes, zeros
 
 
 @inlined

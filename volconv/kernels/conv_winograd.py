@@ -15,7 +15,8 @@ from .blocks import Block
 from .conv_finish import make_activate_row, rename
 from .conv_last import finish_vectors
 from .jit import device, flat, inlined, int64, prange, register, void
-from .simd import advance, columns_of, fma_voxels, lanes_of, make_places, next_job, pointer, prefetch, rows_of, zeros
+from .products import fma_voxels
+from .simd import advance, columns_of, lanes_of, make_places, next_job, pointer, prefetch, rows_of, zeros
 from .winograd_blocks import (
     add_blocks,
     all_finite,

@@ -9,7 +9,8 @@ from math import prod
 
 from ..geometry import Triple
 from ..graph.model import Graph
-from ..kernels.catalog import ConvKernel, conv_seconds, packed_bytes, scratch_bytes
+from ..kernels.catalog import ConvKernel, conv_seconds
+from ..kernels.catalog_memory import packed_bytes, scratch_bytes
 from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
 from .buffers import Layouts, conv_shape

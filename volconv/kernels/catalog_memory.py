@@ -1,0 +1,96 @@
+"""What each convolution kernel keeps in memory: packed weights and a call's working memory. Knows nothing of numba."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .catalog import ConvKernel, ConvShape
+from .sweep_pieces import sweep_elements
+
+_RING_BYTES = 512 * 2**10  # transformed rows a thread keeps: with inputs and outputs they stay in the L2 cache
+_STRIP_BYTES = 400 * 2**10  # transformed inputs of a strip: with products and weights they stay in the L2 cache
+
+
+def winograd_strip(kernel: ConvKernel, shape: ConvShape) -> int:
+    """Return how many tiles of 2 x 2 x 2 outputs a thread has at work: whole register blocks, one at least."""
+    block_bytes = 64 * kernel.block * -(-shape.in_channels // kernel.lanes) * kernel.lanes * shape.itemsize
+    return kernel.block * max(1, min(48 // kernel.block, _STRIP_BYTES // block_bytes))
+
+
+def winograd_scratch(kernel: ConvKernel, shape: ConvShape) -> int:
+    """Return the elements of working memory a thread needs: a strip's transformed inputs and products."""
+    strip = winograd_strip(kernel, shape)
+    vectors = -(-shape.in_channels // kernel.lanes) * strip + kernel.width * strip + 2
+    return 64 * vectors * kernel.lanes
+
+
+@dataclass(frozen=True)
+class PairsScratch:
+    """A thread's working memory for paired rows.
+
+    Attributes
+    ----------
+    taps_h : int
+        Taps along h.
+    rows : int
+        Transformed input rows kept: as many as taps along h span.
+    vectors : int
+        Vectors of voxels along w a job computes at most.
+    length, segment : int
+        Elements of a row of one channel of transformed inputs, and of products.
+    elements : int
+        All of it.
+    """
+
+    taps_h: int
+    rows: int
+    vectors: int
+    length: int
+    segment: int
+    elements: int
+
+
+def pairs_scratch(kernel: ConvKernel, shape: ConvShape) -> PairsScratch:
+    """Return how `kernel` cuts rows, so that what it keeps stays in the L2 cache."""
+    rows = shape.reach[0] + 1
+    halo = -(-shape.reach[1] // kernel.lanes)
+    vector_bytes = 4 * rows * shape.in_channels * kernel.lanes * shape.itemsize
+    vectors = max(kernel.block, min(16, _RING_BYTES // vector_bytes - halo))
+    stored = vectors + kernel.block  # the last block may reach beyond
+    length = (stored + halo) | 1  # odd: rows a power of two apart would share a few cache sets
+    outputs = -(-shape.out_channels // kernel.width) * kernel.width
+    elements = 4 * (rows * shape.in_channels * length + outputs * stored) * kernel.lanes
+    return PairsScratch(shape.taps_h, rows, vectors, length * kernel.lanes, stored * kernel.lanes, elements)
+
+
+def scratch_bytes(kernel: ConvKernel, shape: ConvShape, threads: int) -> int:
+    """Return the bytes of working memory that a call of `kernel` needs."""
+    if kernel.name == "pairs":
+        return threads * pairs_scratch(kernel, shape).elements * shape.itemsize
+    if kernel.name == "sweep":
+        return threads * sweep_elements(kernel, shape) * shape.itemsize
+    return threads * winograd_scratch(kernel, shape) * shape.itemsize if kernel.name == "winograd" else 0
+
+
+def packed_bytes(kernel: ConvKernel, shape: ConvShape) -> int:
+    """Return the bytes a bound kernel keeps: weights in its order, bias and epilogue."""
+    if kernel.name == "winograd":
+        vectors = -(-shape.out_channels // kernel.lanes)
+        width = -(-vectors // kernel.width) * kernel.width * kernel.lanes
+        return (shape.in_channels * (64 * width + 27 * vectors * kernel.lanes) + 8 * width) * shape.itemsize
+    if kernel.name == "pairs":
+        width = -(-shape.out_channels // kernel.width) * kernel.width
+        products = shape.taps * shape.in_channels
+        return (products * 4 * width // 3 + products * shape.out_channels + 8 * width) * shape.itemsize + 128
+    if kernel.name == "depthwise":
+        width = kernel.width * kernel.lanes
+        return -(-shape.out_channels // width) * width * (shape.taps + 5) * shape.itemsize + 128
+    if kernel.name == "phases":
+        block = kernel.width * kernel.lanes
+        blocks = shape.groups * shape.phases * -(-shape.group_outputs // block)
+        return blocks * block * (shape.group_inputs * shape.taps + 5) * shape.itemsize + 128
+    if kernel.name == "sweep":
+        return shape.out_channels * (shape.taps + 5) * shape.itemsize + 128
+    width = kernel.width * (kernel.lanes if kernel.name == "last" else 1)
+    channels = shape.groups * -(-shape.group_outputs // width) * width
+    return channels * (shape.group_inputs * shape.taps + 5) * shape.itemsize + 16 * shape.group_inputs * shape.taps
