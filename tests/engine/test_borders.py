@@ -14,7 +14,7 @@ def fill_borders(values, box, inner, mode, shape, layout="first"):
     last = layout == "last"
     flat = np.ascontiguousarray(values.transpose(1, 2, 3, 0) if last else values).ravel()
     steps = (1, h * w * channels, w * channels, channels) if last else (values[0].size, h * w, w, 1)
-    fill(flat, View(0, steps, box, inner, channels), mode, shape)
+    fill(flat, View(0, steps, box, inner, channels, flat), mode, shape)
     stored = flat.reshape((*values.shape[1:], channels) if last else values.shape)
     values[...] = stored.transpose(3, 0, 1, 2) if last else stored
 

@@ -61,24 +61,21 @@ def bound_of(case):
     return np.finfo(case.shape.dtype).eps * np.einsum("cdhw,oc->odhw", np.max(windows, axis=0), weights.sum(2))
 
 
+# few kernels, since compiling each takes seconds: blocks of one, two and three vectors of channels, or of few channels
 tiles = st.builds(
-    make_case,
+    lambda inputs, kind, *rest: make_case(inputs, kind[0], *rest[:2], kind[1], rest[2]),
     st.sampled_from([1, 5, 16, 21, 40]),
-    st.sampled_from([1, 12, 16, 21, 33, 70]),
+    st.sampled_from([(12, "float32"), (33, "float32"), (70, "float32"), (9, "float64")]),
     st.tuples(*[st.integers(1, 9)] * 3),
     st.tuples(*[st.integers(1, 4)] * 3),
-    st.sampled_from(["float32", "float64"]),
     st.integers(0, 99),
 )
-
-
 pairs = st.builds(
-    make_case,
+    lambda inputs, kind, *rest: make_case(inputs, kind[0], *rest[:2], kind[1], *rest[2:]),
     st.integers(1, 13),
-    st.integers(1, 13),
+    st.sampled_from([(5, "float32"), (13, "float32"), (8, "float32"), (5, "float64")]),
     st.tuples(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 5, 16, 17, 70, 300])),
     st.tuples(*[st.integers(1, 4)] * 3),
-    st.sampled_from(["float32", "float64"]),
     st.integers(0, 99),
     st.sampled_from([(3, 3, 3), (3, 1, 1), (3, 5, 2), (3, 2, 4)]),
 )
@@ -107,9 +104,8 @@ def test_a_part_has_the_bits_of_the_whole(case, origin, data) -> None:
 CASES = {
     "13": make_case(18, 13, (7, 5, 9), (1, 2, 1)),
     "32": make_case(18, 32, (7, 5, 9), (1, 2, 1)),
-    "48": make_case(18, 48, (7, 5, 9), (1, 2, 1)),
     "few": make_case(5, 5, (7, 15, 39), (1, 2, 1), kernel_size=(3, 3, 3)),
-    "few, many threads": make_case(4, 11, (2, 90, 19), kernel_size=(3, 3, 3)),
+    "few, many rows": make_case(4, 5, (2, 90, 19), kernel_size=(3, 3, 3)),
 }
 
 
@@ -177,11 +173,11 @@ def test_inputs_near_the_largest_number_are_summed_directly() -> None:
     np.testing.assert_array_equal(out.reshape(64, 16)[:, :12], np.float32(1.5e38))
 
 
-@pytest.mark.parametrize("activation", ["relu", "clip", "leaky_relu", "prelu", "elu", "sigmoid", "softplus"])
+@pytest.mark.parametrize("activation", ["relu", "clip", "leaky_relu", "prelu", "sigmoid"])
 @pytest.mark.parametrize("kernel_size", [None, (3, 3, 3)])
 def test_the_epilogue_follows_the_sum(activation, kernel_size) -> None:
     case = make_case(6, 20, (5, 4, 6), kernel_size=kernel_size)
-    parameters = {"clip": (-0.5, 0.75), "leaky_relu": (0.1,), "elu": (0.7,), "softplus": (2.0, 20.0)}
+    parameters = {"clip": (-0.5, 0.75), "leaky_relu": (0.1,)}
     slope = np.linspace(0, 1, 20).astype("f4") if activation == "prelu" else None
     scale, shift = (np.random.default_rng(n).standard_normal(20).astype("f4") for n in (4, 5))
     epilogue = Epilogue(scale, shift, activation, parameters.get(activation, ()), slope)
@@ -195,11 +191,9 @@ def test_the_epilogue_follows_the_sum(activation, kernel_size) -> None:
         "relu": lambda: np.maximum(v, 0), "clip": lambda: np.clip(v, -0.5, 0.75),
         "leaky_relu": lambda: np.where(v > 0, v, 0.1 * v),
         "prelu": lambda: np.where(v > 0, v, np.linspace(0, 1, 20)[:, None, None, None] * v),
-        "elu": lambda: np.where(v > 0, v, 0.7 * np.expm1(np.minimum(v, 0))),
-        "sigmoid": lambda: 1 / (1 + np.exp(-v)), "softplus": lambda: np.log1p(np.exp(2 * np.minimum(v, 9))) / 2,
+        "sigmoid": lambda: 1 / (1 + np.exp(-v)),
     }[activation]()  # fmt: skip
-    keep = v < 9 if activation == "softplus" else np.full(v.shape, True)
-    np.testing.assert_allclose(got[keep], expected[keep], rtol=3e-6, atol=1e-6)
+    np.testing.assert_allclose(got, expected, rtol=3e-6, atol=1e-6)
 
 
 @given(st.integers(-40, 40), st.integers(1, 30), st.integers(1, 9))
