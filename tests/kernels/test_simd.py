@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numba import types
 
-from volconv.kernels import blocks, simd
+from volconv.kernels import blocks, products, simd
 from volconv.kernels.catalog import has_fma, vector_bits
 
 KIND = blocks.Block(types.float32, 4, 2, 3)
@@ -42,7 +42,7 @@ def test_products_of_voxels_and_channel_vectors(numbers) -> None:
     def block(x):
         places = simd.make_places(KIND)
         places[0], places[1] = 5, 50
-        return simd.fma_voxels(simd.zeros(KIND), simd.pointer(x, 1), places, simd.pointer(x, 7))
+        return products.fma_voxels(simd.zeros(KIND), simd.pointer(x, 1), places, simd.pointer(x, 7))
 
     want = numbers[[6, 51]].reshape(2, 1, 1) * numbers[7:19].reshape(1, 3, 4)
     np.testing.assert_array_equal(read(block)(numbers), want)
@@ -55,7 +55,7 @@ def test_products_of_voxel_vectors_and_channels(numbers, step) -> None:
 
     @numba.njit
     def block(x):
-        return simd.fma_lanes(simd.zeros(kind), simd.pointer(x, 3), spacing, simd.pointer(x, 100))
+        return products.fma_lanes(simd.zeros(kind), simd.pointer(x, 3), spacing, simd.pointer(x, 100))
 
     vectors = numbers[3 : 3 + 8 * spacing : spacing].reshape(2, 1, 4)
     np.testing.assert_array_equal(read(block)(numbers), vectors * numbers[100:103].reshape(1, 3, 1))
@@ -65,7 +65,7 @@ def test_a_span_leaves_the_other_columns_alone(numbers) -> None:
     @numba.njit
     def block(x):
         sums = simd.add_columns(simd.zeros(KIND), simd.load_vectors(KIND, simd.pointer(x, 0)))
-        return simd.fma_span(FIRST_ONLY, sums, simd.pointer(x, 30), 1, simd.pointer(x, 100))
+        return products.fma_span(FIRST_ONLY, sums, simd.pointer(x, 30), 1, simd.pointer(x, 100))
 
     got = read(block)(numbers)
     before = np.broadcast_to(numbers[:12].reshape(1, 3, 4), (2, 3, 4))
@@ -154,7 +154,7 @@ def test_wide_vectors_are_not_split() -> None:
         for k in range(n):
             for r in range(8):
                 places[r] = r * k
-            total = simd.fma_voxels(total, simd.pointer(x, k), places, simd.pointer(x, k))
+            total = products.fma_voxels(total, simd.pointer(x, k), places, simd.pointer(x, k))
         for r in range(8):
             places[r] = r * 32
         simd.store_voxels(total, simd.pointer(out, 0), places, 2)
