@@ -43,6 +43,8 @@ try:
     from numba.core import bytecode, compiler, serialize
     from numba.core.runtime import rtsys
     from numba.extending import intrinsic
+
+    from .parts import whole_only
 except (ImportError, OSError) as error:  # numba refuses versions of NumPy and llvmlite that it was not built for
     raise RunError(f"numba cannot be loaded: {error}") from error
 
@@ -231,7 +233,8 @@ def _make_kernel(spec: KernelSpec) -> Kernel:
         raise RunError("NUMBA_DISABLE_JIT is set, and volconv's kernels cannot run without being compiled: unset it")
     dispatcher = numba.njit(parallel=dict(_PARALLEL) if parallel else False, **_OPTIONS)(function)
     dispatcher._cache = _DispatcherCache(spec)
-    dispatcher.compile(signature)
+    with whole_only(dispatcher.targetctx, function.__qualname__):
+        dispatcher.compile(signature)
     dispatcher.disable_compile()
     return Kernel(spec, dispatcher, parallel)
 
