@@ -200,6 +200,11 @@ class BoundRows(BoundConv):
 
     _remembered = 32  # geometries: buffers of a plan have few different steps
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of packed weights and epilogue, weights in the order of every geometry met among them."""
+        return super().nbytes + sum(int(weights.nbytes) for _, weights in self._shared.values())
+
     def _pack_weights(self, weights: Array) -> Array:
         self._shared: dict[tuple[Any, ...], tuple[Sharing, Array]] = {}
         return weights.reshape(self.shape.groups, self.shape.group_inputs, self.shape.taps)

@@ -65,6 +65,9 @@ class ConvShape:
         Outputs at each place of the input: the product of a transposed convolution's strides.
     lengths : tuple of int
         Of a factored filter's vectors along d, h, w; `taps` is their sum.
+    kinds : tuple of (taps, phases)
+        Of a transposed convolution: each set of phases that read the same inputs, by taps and number. Known to nothing
+        but the prediction of memory; without it each phase counts as one that has most taps and shares no inputs.
     """
 
     in_channels: int
@@ -78,6 +81,7 @@ class ConvShape:
     reach: tuple[int, int] = (0, 0)
     phases: int = 1
     lengths: tuple[int, int, int] = (1, 1, 1)
+    kinds: tuple[tuple[int, int], ...] = ()
 
     @property
     def group_inputs(self) -> int:

@@ -73,24 +73,35 @@ def scratch_bytes(kernel: ConvKernel, shape: ConvShape, threads: int) -> int:
 
 
 def packed_bytes(kernel: ConvKernel, shape: ConvShape) -> int:
-    """Return the bytes a bound kernel keeps: weights in its order, bias and epilogue."""
+    """Return the bytes a bound kernel keeps, or those of all phases: weights in its order, bias and epilogue."""
+    kinds = shape.kinds or ((shape.taps, 1),) * shape.phases
+    if kernel.name == "phases":  # phases that read the same inputs share blocks
+        vectors = -(-shape.group_outputs // kernel.lanes)
+        values = 0
+        for taps, phases in kinds:
+            columns = -(-phases * vectors // kernel.width) * kernel.width
+            values += shape.groups * columns * kernel.lanes * (shape.group_inputs * taps + 5)
+    else:
+        values = sum(phases * _packed_values(kernel, shape, taps) for taps, phases in kinds)
+    return values * shape.itemsize
+
+
+def _packed_values(kernel: ConvKernel, shape: ConvShape, taps: int) -> int:
+    """Return the values a bound kernel of `taps` taps keeps; the epilogue has 5 an output channel."""
     if kernel.name == "winograd":
         vectors = -(-shape.out_channels // kernel.lanes)
         width = -(-vectors // kernel.width) * kernel.width * kernel.lanes
-        return (shape.in_channels * (64 * width + 27 * vectors * kernel.lanes) + 8 * width) * shape.itemsize
+        return shape.in_channels * (64 * width + 27 * vectors * kernel.lanes) + 5 * vectors * kernel.lanes
+    products = shape.group_inputs * taps
     if kernel.name == "pairs":
         width = -(-shape.out_channels // kernel.width) * kernel.width
-        products = shape.taps * shape.in_channels
-        return (products * 4 * width // 3 + products * shape.out_channels + 8 * width) * shape.itemsize + 128
+        return products * 4 * width // 3 + (products + 5) * shape.out_channels
+    if kernel.name == "rows":  # the weights, and those of two rows that share what they load, in that order
+        return shape.out_channels * (products + 2 * (products + 5))
+    if kernel.name == "sweep":
+        return shape.out_channels * (taps + 5)
     if kernel.name == "depthwise":
         width = kernel.width * kernel.lanes
-        return -(-shape.out_channels // width) * width * (shape.taps + 5) * shape.itemsize + 128
-    if kernel.name == "phases":
-        block = kernel.width * kernel.lanes
-        blocks = shape.groups * shape.phases * -(-shape.group_outputs // block)
-        return blocks * block * (shape.group_inputs * shape.taps + 5) * shape.itemsize + 128
-    if kernel.name == "sweep":
-        return shape.out_channels * (shape.taps + 5) * shape.itemsize + 128
+        return -(-shape.out_channels // width) * width * (taps + 5)
     width = kernel.width * (kernel.lanes if kernel.name == "last" else 1)
-    channels = shape.groups * -(-shape.group_outputs // width) * width
-    return channels * (shape.group_inputs * shape.taps + 5) * shape.itemsize + 16 * shape.group_inputs * shape.taps
+    return shape.groups * -(-shape.group_outputs // width) * width * (products + 5)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import product
+from math import prod
 
 from ..graph.model import INPUT, Graph, Node
 from ..kernels.catalog import Algorithm, ConvKernel, ConvShape, Layout, choose_conv
@@ -38,8 +42,24 @@ def conv_shape(op: Conv3d | ConvTranspose3d, dtype: str, algorithm: Algorithm = 
     lengths = op.kernel_size if algorithm == "factored" else (1, 1, 1)
     return ConvShape(
         op.in_channels, op.out_channels, op.groups, taps, kind, step_w, algorithm,  # type: ignore[arg-type]
-        op.kernel_size[1], reach, phases, lengths,  # type: ignore[arg-type]
+        op.kernel_size[1], reach, phases, lengths, _phase_kinds(op),  # type: ignore[arg-type]
     )  # fmt: skip
+
+
+@cache
+def _phase_kinds(op: Conv3d | ConvTranspose3d) -> tuple[tuple[int, int], ...]:
+    """Return taps and number of each set of phases of a transposed convolution that read the same inputs."""
+    if isinstance(op, Conv3d):
+        return ()
+    axes = [
+        Counter(tuple((q - t * d) // s for t in range(k) if (t * d - q) % s == 0) for q in range(s))
+        for k, s, d in zip(op.kernel_size, op.stride, op.dilation, strict=True)
+    ]
+    kinds = Counter[tuple[tuple[int, ...], ...]]()
+    for z, y, x in product(*(axis.items() for axis in axes)):
+        reads = (z[0], y[0], x[0])
+        kinds[reads if all(reads) else ()] += z[1] * y[1] * x[1]
+    return tuple((prod(map(len, reads)) if reads else 0, phases) for reads, phases in kinds.items())
 
 
 def choose_kernels(graph: Graph) -> dict[str, ConvKernel]:
