@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from volconv.geometry import Triple
 from volconv.graph.model import INPUT, Graph, Node
 from volconv.kernels.catalog import Algorithm, ConvKernel, ConvShape, choose_algorithm
 from volconv.ops.base import Wire
