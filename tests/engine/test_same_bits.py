@@ -164,6 +164,7 @@ def values_of(name, dtype, spoilt):
         x[0, 1, 2, 3] = np.nan
         x[-1, -1, -2, -4] = np.inf
         x[0, -1, -1, -5] = -np.inf
+        x[0, 2, 1, 5] = -np.nan  # of the other sign
     x.flags.writeable = False
     return x
 

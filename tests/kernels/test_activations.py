@@ -227,3 +227,15 @@ def test_means_what_pytorch_means(name, dtype):
     eps = np.finfo(dtype).eps
     want = functions[name](torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(activate(x, name), want, rtol=16 * eps, atol=32 * eps)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", sorted(set(ACTIVATIONS) - {"abs"}))
+def test_nan_is_returned_as_it_came(name, dtype) -> None:
+    came = np.tile(np.array([NAN, -NAN, 1.0], dtype), 30)
+    assert np.signbit(came[:2]).tolist() == [False, True]
+    for values in (came, came[:2], came[:1]):  # whole vectors and what is left of a row
+        got = activate(values, name)
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(values))
+        kept = np.isnan(values)
+        assert got[kept].tobytes() == values[kept].tobytes()

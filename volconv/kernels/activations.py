@@ -84,34 +84,48 @@ def _make_smooth(real: Any) -> dict[str, Callable[..., Any]]:
     zero, selu_scale, selu_low = number(0), number(_SELU_SCALE), number(_SELU_SCALE * _SELU_ALPHA)
     _, exp_low, expm1, log1p, tanh, sigmoid, normal, sigmoid_cubic = make_elementary(real)
 
+    # NaN is returned as it came: where two meet, one of either sign, which of them a product gives is a matter of the
+    # order of operands in machine code, so of the width of vectors
+    @inlined
+    def keep_nan(v: Any, result: Any) -> Any:
+        return result if v == v else v
+
     @inlined
     def elu(v: Any, alpha: Any) -> Any:
         low = alpha * expm1(zero if v > zero else v)
-        return v if v > zero else low
+        return keep_nan(v, v if v > zero else low)
 
     @inlined
     def selu(v: Any) -> Any:
         low = selu_low * expm1(zero if v > zero else v)
-        return v * selu_scale if v > zero else low
+        return keep_nan(v, v * selu_scale if v > zero else low)
 
     @inlined
     def gelu(v: Any) -> Any:
-        return v * normal(v)
+        return keep_nan(v, v * normal(v))
 
     @inlined
     def gelu_tanh(v: Any) -> Any:
-        return v * sigmoid_cubic(v)
+        return keep_nan(v, v * sigmoid_cubic(v))
 
     @inlined
     def silu(v: Any) -> Any:
-        return v * sigmoid(v)
+        return keep_nan(v, v * sigmoid(v))
+
+    @inlined
+    def logistic(v: Any) -> Any:
+        return keep_nan(v, sigmoid(v))
+
+    @inlined
+    def tangent(v: Any) -> Any:
+        return keep_nan(v, tanh(v))
 
     @inlined
     def softplus(v: Any, beta: Any, threshold: Any) -> Any:
         t = v * beta
         # log(1 + e^t) without overflow
         soft = ((t if t > zero else zero) + log1p(exp_low(t))) / beta
-        return v if t > threshold else soft
+        return keep_nan(v, v if t > threshold else soft)
 
     return {
         "elu": elu,
@@ -119,8 +133,8 @@ def _make_smooth(real: Any) -> dict[str, Callable[..., Any]]:
         "gelu": gelu,
         "gelu_tanh": gelu_tanh,
         "silu": silu,
-        "sigmoid": sigmoid,
-        "tanh": tanh,
+        "sigmoid": logistic,
+        "tanh": tangent,
         "softplus": softplus,
     }
 
