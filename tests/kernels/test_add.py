@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -71,3 +73,15 @@ def test_an_empty_box_writes_nothing():
     out = np.ones(4, np.float32)
     bind_add(Epilogue(), "float32").run(out, [(0, (1, 1, 1, 1))] * 2, out, 0, (1, 1, 1, 1), (0, 2, 2), 1)
     assert (out == 1).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("step", [1, 2])
+def test_of_two_nans_the_first_is_the_sum(dtype, step) -> None:
+    for sign, count in itertools.product((1, -1), (1, 3, 16, 37)):
+        x = np.repeat(np.copysign(np.nan, np.array([sign, -sign, -sign], dtype)), 80)
+        out = np.zeros(count, dtype)
+        places = [(0, (0, 0, 0, 1)), (80, (0, 0, 0, step)), (160, (0, 0, 0, 1))]
+        bind_add(Epilogue(), dtype).run(x, places, out, 0, (0, 0, 0, 1), (1, 1, count), 1)
+        assert np.all(np.isnan(out))
+        assert np.all(np.signbit(out) == (sign < 0))
