@@ -99,7 +99,7 @@ ACTIVATIONS = ("ELU", "SELU", "GELU", "Sigmoid", "Tanh", "Softplus", "Hardswish"
 LAYERS = {
     "first": layer("first", (1, 5, 6, 150), conv(5), norm(5), RELU),
     "first, stride 2": layer("first", (5, 5, 7, 150), conv(11, stride=[1, 2, 2], padding=1), norm(11), CLIP),
-    "first, far apart": layer("first", (3, 6, 6, 50), conv(5, dilation=[2, 1, 9], padding_mode="circular"), LEAKY),
+    "first, far apart": layer("first", (3, 6, 6, 50), conv(5, dilation=[2, 1, 17], padding_mode="circular"), LEAKY),
     "first, grouped": layer("first", (6, 4, 5, 40), conv(10, groups=2, padding_mode="replicate")),
     "first, then SiLU": layer("first", (1, 4, 5, 70), conv(5), SILU),
     "rows": layer("rows", (5, 5, 6, 150), conv(1, [3, 2, 3], padding=1), RELU),

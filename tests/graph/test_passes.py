@@ -148,7 +148,7 @@ def test_dense_layers_of_many_channels_share_products_unless_told_not_to():
 
     stages = [
         layer("thin", "input"), layer("dense", "thin"), layer("dilated", "dense", dilation=4, padding=4),
-        layer("wide", "dense", dilation=9, padding=9),
+        layer("wide", "dense", dilation=17, padding=17),
         layer("strided", "dense", stride=2), layer("grouped", "dense", groups=2), layer("flat", "dense", kernel_size=1),
     ]  # fmt: skip
     spec = load_spec_mapping({"volconv": 1, "stages": stages, "outputs": [s["name"] for s in stages]})

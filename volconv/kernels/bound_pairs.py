@@ -101,15 +101,18 @@ class BoundPairs(BoundConv):
         return plan, np.concatenate([tiles.ravel(), segments.ravel(), shifts.ravel(), lists, self._list_lines(plan)])
 
     def _list_lines(self, plan: Array) -> Array:
-        """Return two offsets a product: of a line of each input channel to fetch, and of one of each output channel."""
+        """Return offsets of lines: of each input channel what a row reads, of each output channel what it writes.
+
+        A point's products fetch READ_LINES of the first and WRITE_LINES of the second, of which two points take half
+        each: as many as there are products for.
+        """
         kernel, count, line = self.kernel, int(plan[at.PRODUCTS]), _CACHE_LINE // self.shape.itemsize
         voxels = np.arange(0, kernel.block * kernel.lanes + line, line)
-        reads = np.add.outer(np.arange(self.shape.in_channels) * int(plan[at.X_C]), voxels).ravel()
+        reads = np.add.outer(np.arange(self.shape.in_channels) * int(plan[at.X_C]), voxels).ravel()[:count]
         writes = np.add.outer(np.arange(kernel.width) * int(plan[at.OUT_C]), voxels[:-1]).ravel()
-        hints = np.zeros((count, 2), np.int64)
-        hints[: len(reads), 0] = reads[:count]
-        hints[: len(writes), 1] = writes[:count]
-        return hints.ravel()
+        half = min(-(-len(writes) // 2), count - len(reads))
+        plan[at.READ_LINES], plan[at.WRITE_LINES] = len(reads), half
+        return np.concatenate([reads, np.resize(writes, 2 * half)])
 
     def _cut_row(self, voxels: int, room: PairsScratch) -> Array:
         """Return the pieces of a row: where each begins, its voxels in full blocks, its voxels."""

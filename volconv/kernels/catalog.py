@@ -209,7 +209,7 @@ _ROWS_BLOCKS = {True: (8, 6), False: (3, 3)}
 _SWEEP_BLOCKS = {True: (4, 2), False: (2, 1)}
 
 
-_WIDEST_PAIRS = 8  # voxels
+_WIDEST_PAIRS = 16  # voxels
 
 
 def choose_algorithm(

@@ -51,26 +51,45 @@ def gather_row(kind: Any, x: Any, z: Any, length: Any, values: Any, plan: Any) -
             store_spread(transform_column(rows), advance(target, first), step)
 
 
+@inlined
+def sum_products(kind: Any, sums: Any, row: Any, first: Any, stop: Any) -> Any:
+    """Add the products `first` to `stop` of one point to the sums of a block."""
+    values, weights, shifts = row
+    for k in range(first, stop):
+        sums = fma_lanes(sums, advance(values, shifts[k]), 1, advance(weights, k * columns_of(kind)))
+    return sums
+
+
+@inlined
+def sum_and_fetch(kind: Any, sums: Any, row: Any, first: Any, stop: Any, soon: Any, lines: Any) -> Any:
+    """Do `sum_products`, and beside each product ask for one of the `lines` behind `soon`."""
+    values, weights, shifts = row
+    for k in range(first, stop):
+        sums = fma_lanes(sums, advance(values, shifts[k]), 1, advance(weights, k * columns_of(kind)))
+        prefetch_far(advance(soon, lines[k - first]))
+    return sums
+
+
 @device
 def multiply_block(kind: Any, ring: Any, weights: Any, lists: Any, products: Any, soon: Any, plan: Any) -> None:
     """Sum the four points' products of a block of voxels x channels: (point, output channel, voxel).
 
-    Beside each product a line is asked for that the next row reads, and one that this row writes: neither the
-    processor's own prefetching nor its store buffer follows so many rows. `soon` holds where both begin.
+    Beside a product a line is asked for that the next row reads, or that this row writes: neither the processor's own
+    prefetching nor its store buffer follows so many rows. Each point takes one of the four input rows and half of one
+    of the two output rows. `soon` holds where they begin.
     """
     width = columns_of(kind)
     count = plan[at.PRODUCTS]
     shifts, hints = lists
     z, inputs, outputs = soon
+    reads, writes = plan[at.READ_LINES], plan[at.WRITE_LINES]
     for point in range(4):
-        sums = zeros(kind)
-        values = advance(ring, point * plan[at.POINT_STEP])
-        place = advance(weights, point * count * width)
-        reads, writes = advance(inputs, z[point]), advance(outputs, max(0, z[4 + point % 2]))
-        for k in range(count):
-            sums = fma_lanes(sums, advance(values, shifts[k]), 1, advance(place, k * width))
-            prefetch_far(advance(reads, hints[2 * k]))
-            prefetch_far(advance(writes, hints[2 * k + 1]))
+        row = (advance(ring, point * plan[at.POINT_STEP]), advance(weights, point * count * width), shifts)
+        written = advance(hints, reads + point % 2 * writes)
+        sums = sum_and_fetch(kind, zeros(kind), row, 0, reads, advance(inputs, z[point]), hints)
+        place = advance(outputs, max(0, z[4 + point // 2]))
+        sums = sum_and_fetch(kind, sums, row, reads, reads + writes, place, written)
+        sums = sum_products(kind, sums, row, reads + writes, count)
         store_columns(sums, advance(products, point * plan[at.PRODUCTS_STEP]), plan[at.SEGMENT])
 
 
