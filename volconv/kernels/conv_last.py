@@ -32,6 +32,9 @@ from .simd import (
     zeros,
 )
 
+_AHEAD = 12
+"""Products between asking for weights and using them: some hundred cycles, what the L2 cache takes and more."""
+
 
 @device
 def find_voxel(number: Any, plan: Any) -> Any:
@@ -136,6 +139,8 @@ def _make_job(real: Any, code: int) -> Any:
                     sums = load_voxels(kind, out0, outputs, columns)
                 for k in range(start, end):
                     sums = fma_voxels(sums, advance(x0, shifts[k]), inputs, advance(weights0, k * width))
+                    for c in range(columns_of(kind)):
+                        prefetch(advance(weights0, (k + _AHEAD) * width + c * lanes_of(kind)))
                 if end == products:
                     sums = finish_vectors(kind, sums, table0, plan)
                 store_voxels(sums, out0, outputs, columns)
