@@ -100,12 +100,6 @@ class Vectors:
         target = self.builder.bitcast(pointer, self.vector.as_pointer())
         self.builder.store(value, target, align=self.block.real.bitwidth // 8)
 
-    def stream(self, value: Any, pointer: Any) -> None:
-        """Store a vector past the caches, at an address that is a multiple of its length."""
-        target = self.builder.bitcast(pointer, self.vector.as_pointer())
-        stored = self.builder.store(value, target, align=self.block.lanes * self.block.real.bitwidth // 8)
-        stored.set_metadata("nontemporal", self.builder.module.add_metadata([INT32(1)]))
-
     def spread(self, scalar: Any) -> Any:
         """Return a vector of which every lane is `scalar`."""
         empty = ir.Constant(self.vector, ir.Undefined)

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import conv_plan as at
 from .bound_direct import BoundConv
-from .conv_pack import LINE_BYTES, align_values, goes_past_caches
+from .conv_pack import LINE_BYTES, align_values
 
 Array = np.ndarray[Any, Any]
 _CACHED_PLANES = 3 << 18  # bytes of inputs that a band's planes may take: with weights they stay in the L2 cache
@@ -44,9 +44,6 @@ class BoundDepthwise(BoundConv):
         plan[at.AFFINE], plan[at.MODE], plan[at.THREADS] = self._affine, self._mode, threads
         plan[at.ACTIVATE] = self._activate
 
-    def _plan_memory(self, plan: Array, out: Array) -> None:
-        shape, line = self.shape, LINE_BYTES // self.shape.itemsize
-        nbytes = plan[at.N_Z : at.N_X + 1].prod() * shape.out_channels * shape.itemsize
-        starts = [plan[at.OUT_START], *plan[at.OUT_Z : at.OUT_X + 1]]
-        plan[at.STREAM] = not self._activate and goes_past_caches(out, starts, nbytes, self.kernel.lanes)
+    def _fetch_ahead(self, plan: Array) -> None:
+        line = LINE_BYTES // self.shape.itemsize
         plan[at.AHEAD_LINES], plan[at.LINE] = -(-self._width // line), line

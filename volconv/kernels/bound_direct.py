@@ -10,7 +10,7 @@ import numpy as np
 from . import conv_plan as at
 from . import jit
 from .catalog import IN_REGISTERS, ConvKernel, ConvShape, Epilogue
-from .conv_pack import LINE_BYTES, align_values, epilogue_rows, goes_past_caches, kernel_specs
+from .conv_pack import LINE_BYTES, align_values, epilogue_rows, kernel_specs
 from .row_sharing import FARTHEST, Sharing, pack_shared, share_rows
 
 Array = np.ndarray[Any, Any]
@@ -102,16 +102,12 @@ class BoundConv:
             tables = np.concatenate([tables, self._hints(tables, plan)])
         self._cut_jobs(plan, jit.thread_count())
         if self.kernel.writes == "last":
-            self._plan_memory(plan, out)
+            self._fetch_ahead(plan)
         self._run(x, weights, self._table, out, tables, plan)
 
-    def _plan_memory(self, plan: Array, out: Array) -> None:
-        """Write into `plan` what is fetched ahead, and whether outputs are stored past the caches."""
+    def _fetch_ahead(self, plan: Array) -> None:
+        """Write into `plan` which inputs are fetched ahead."""
         shape, line = self.shape, LINE_BYTES // self.shape.itemsize
-        nbytes = plan[at.N_Z : at.N_X + 1].prod() * plan[at.GROUP_OUTPUTS] * shape.groups * shape.itemsize
-        in_one_go = plan[at.PRODUCTS] <= plan[at.SPLIT] and not self._activate
-        starts = [plan[at.OUT_START], *plan[at.OUT_Z : at.OUT_X + 1]]
-        plan[at.STREAM] = in_one_go and goes_past_caches(out, starts, nbytes, self.kernel.lanes)
         if shape.taps == 1 and plan[at.X_C] == 1:  # each input is read once: arithmetic does not hide that it is far
             plan[at.AHEAD] = 2 * self.kernel.block * plan[at.X_X]
             plan[at.AHEAD_LINES], plan[at.LINE] = -(-shape.group_inputs // line), line

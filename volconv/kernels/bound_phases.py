@@ -11,7 +11,7 @@ import numpy as np
 from . import conv_plan as at
 from . import jit
 from .catalog import ConvKernel, ConvShape, Epilogue
-from .conv_pack import LINE_BYTES, align_values, epilogue_rows, goes_past_caches, kernel_specs
+from .conv_pack import LINE_BYTES, align_values, epilogue_rows, kernel_specs
 
 Array = np.ndarray[Any, Any]
 _JOB_PRODUCTS = 1 << 23  # multiply-adds a job should have: some 100 microseconds
@@ -119,9 +119,6 @@ class BoundPhases:
         wanted = range(len(self._phases)) if phases is None else phases
         tables = self._list_blocks(plan, x_steps, out_steps, wanted)
         self._cut_jobs(plan, jit.thread_count())
-        nbytes = int(np.prod(box)) * len(wanted) * self._stored_outputs * self.shape.groups * self.shape.itemsize
-        starts = [out_start, *out_steps[1:]]
-        plan[at.STREAM] = not self._activate and goes_past_caches(out, starts, nbytes, self.kernel.lanes)
         self._run(x, self._weights, self._table, out, tables, plan)
 
     @property

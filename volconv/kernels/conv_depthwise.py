@@ -24,7 +24,6 @@ from .simd import (
     pointer,
     rows_of,
     store_voxels,
-    stream_voxels,
     zeros,
 )
 
@@ -50,19 +49,15 @@ def _make_job(real: Any, code: int) -> Any:
         for z in range(z0, min(z0 + plan[at.PER_JOB], plan[at.N_Z])):
             for left in range(0, plan[at.N_X], strip):
                 for y in range(y0, y1):
-                    line = (z * plan[at.N_Y] + y) * plan[at.N_X]
-                    stop = line + min(left + strip, plan[at.N_X])
-                    for voxel in range(line + left, stop, rows_of(kind)):
-                        place_voxels(kind, inputs, outputs, voxel, stop, plan)
+                    stop = min(left + strip, plan[at.N_X])
+                    for voxel in range(left, stop, rows_of(kind)):
+                        place_voxels(kind, inputs, outputs, (z, y, voxel), stop - voxel, plan)
                         fetch_ahead(kind, x0, inputs, out0, outputs, plan)
                         sums = zeros(kind)
                         for k in range(products):
                             sums = fma_channels(sums, advance(x0, shifts[k]), inputs, advance(weights0, k * width))
                         sums = finish_vectors(kind, sums, table0, plan)
-                        if plan[at.STREAM]:
-                            stream_voxels(sums, out0, outputs, columns)
-                        else:
-                            store_voxels(sums, out0, outputs, columns)
+                        store_voxels(sums, out0, outputs, columns)
                         if plan[at.ACTIVATE]:
                             for row in range(min(rows_of(kind), stop - voxel)):
                                 activate_row(advance(out0, outputs[row]), columns * lanes_of(kind), 1, table0, width)

@@ -29,7 +29,6 @@ from .simd import (
     scale_columns,
     slope_columns,
     store_voxels,
-    stream_voxels,
     zeros,
 )
 
@@ -38,30 +37,45 @@ _AHEAD = 12
 
 
 @device
-def place_voxels(kind: Any, inputs: Any, outputs: Any, first: Any, stop: Any, plan: Any) -> None:
-    """Write where voxels first, first + 1, … of the box are read and written; from `stop` on, the last one again."""
-    x = first % plan[at.N_X]
-    y = first // plan[at.N_X]
-    z = y // plan[at.N_Y]
-    y = y % plan[at.N_Y]
-    if x + rows_of(kind) <= plan[at.N_X] and first + rows_of(kind) <= stop:
-        source = z * plan[at.X_Z] + y * plan[at.X_Y] + x * plan[at.X_X]
-        target = z * plan[at.OUT_Z] + y * plan[at.OUT_Y] + x * plan[at.OUT_X]
+def find_voxel(number: Any, plan: Any) -> Any:
+    """Return z, y, x of a voxel of the box: divisions take as long as a small block, so each job does them once."""
+    row = number // plan[at.N_X]
+    return row // plan[at.N_Y], row % plan[at.N_Y], number % plan[at.N_X]
+
+
+@inlined
+def next_row(z: Any, y: Any, plan: Any) -> Any:
+    """Return z, y, x of the first voxel of the row behind row (z, y)."""
+    if y + 1 == plan[at.N_Y]:
+        return z + 1, 0, 0
+    return z, y + 1, 0
+
+
+@inlined
+def place_voxels(kind: Any, inputs: Any, outputs: Any, place: Any, left: Any, plan: Any) -> Any:
+    """Write where a block's voxels are read and written, and return z, y, x of the voxel behind them.
+
+    They are the voxels from `place` (z, y, x) on; the last of the `left` ones again where these are fewer.
+    """
+    z, y, x = place
+    source = z * plan[at.X_Z] + y * plan[at.X_Y] + x * plan[at.X_X]
+    target = z * plan[at.OUT_Z] + y * plan[at.OUT_Y] + x * plan[at.OUT_X]
+    if x + rows_of(kind) <= plan[at.N_X] and rows_of(kind) <= left:
         for row in range(rows_of(kind)):
             inputs[row] = source + row * plan[at.X_X]
             outputs[row] = target + row * plan[at.OUT_X]
-        return
+        x += rows_of(kind)
+        if x == plan[at.N_X]:
+            return next_row(z, y, plan)
+        return z, y, x
     for row in range(rows_of(kind)):
         inputs[row] = z * plan[at.X_Z] + y * plan[at.X_Y] + x * plan[at.X_X]
         outputs[row] = z * plan[at.OUT_Z] + y * plan[at.OUT_Y] + x * plan[at.OUT_X]
-        if first + row + 1 < stop:
+        if row + 1 < left:
             x += 1
             if x == plan[at.N_X]:
-                x = 0
-                y += 1
-                if y == plan[at.N_Y]:
-                    y = 0
-                    z += 1
+                z, y, x = next_row(z, y, plan)
+    return z, y, x
 
 
 @inlined
@@ -82,11 +96,14 @@ def finish_vectors(kind: Any, sums: Any, table: Any, plan: Any) -> Any:
 
 @inlined
 def fetch_ahead(kind: Any, x: Any, inputs: Any, out: Any, outputs: Any, plan: Any) -> None:
-    """Ask for the lines a block will write, unless they go past the caches, and for inputs of a block further on."""
-    if plan[at.STREAM] == 0:
-        for row in range(rows_of(kind)):
-            for c in range(columns_of(kind)):
-                prefetch(advance(out, outputs[row] + c * lanes_of(kind)))
+    """Ask for the lines a block will write, and for inputs of a block further on.
+
+    Stores past the caches would spare fetching what is overwritten, but a block's worth of them at once holds up the
+    next block's loads: large outputs of few products took up to 1.4 times as long.
+    """
+    for row in range(rows_of(kind)):
+        for c in range(columns_of(kind)):
+            prefetch(advance(out, outputs[row] + c * lanes_of(kind)))
     if plan[at.AHEAD_LINES] > 0:
         for row in range(rows_of(kind)):
             for i in range(plan[at.AHEAD_LINES]):
@@ -113,8 +130,9 @@ def _make_job(real: Any, code: int) -> Any:
         inputs, outputs = make_places(kind), make_places(kind)
         for start in range(0, max(products, 1), split):  # no taps at all: a phase of a transposed convolution
             end = min(start + split, products)
+            place = find_voxel(first, plan)
             for voxel in range(first, stop, rows_of(kind)):
-                place_voxels(kind, inputs, outputs, voxel, stop, plan)
+                place = place_voxels(kind, inputs, outputs, place, stop - voxel, plan)
                 sums = zeros(kind)
                 fetch_ahead(kind, x0, inputs, out0, outputs, plan)
                 if start > 0:
@@ -125,10 +143,7 @@ def _make_job(real: Any, code: int) -> Any:
                         prefetch(advance(weights0, (k + _AHEAD) * width + c * lanes_of(kind)))
                 if end == products:
                     sums = finish_vectors(kind, sums, table0, plan)
-                if plan[at.STREAM]:
-                    stream_voxels(sums, out0, outputs, columns)
-                else:
-                    store_voxels(sums, out0, outputs, columns)
+                store_voxels(sums, out0, outputs, columns)
                 if end == products and plan[at.ACTIVATE]:
                     for row in range(min(rows_of(kind), stop - voxel)):
                         activate_row(advance(out0, outputs[row]), columns * lanes_of(kind), 1, table0, width)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,17 +31,6 @@ def kernel_specs(kernel: ConvKernel, shape: ConvShape, epilogue: Epilogue) -> li
 
 LINE_BYTES = 64
 """Of a cache line."""
-_STREAMED = 1 << 25  # bytes of output that no cache would keep until they are read
-
-
-def goes_past_caches(out: Array, starts: Sequence[int], nbytes: int, lanes: int) -> bool:
-    """Return whether `nbytes` of output channels are best stored past the caches, and can be.
-
-    They are many, and every vector of `lanes` channels begins at a multiple of its length in memory: `starts` are the
-    first element in `out` and the steps to others.
-    """
-    first = out.ctypes.data // out.itemsize + starts[0]
-    return nbytes >= _STREAMED and all(int(start) % lanes == 0 for start in (first, *starts[1:]))
 
 
 def align_values(values: Array) -> Array:

@@ -11,7 +11,7 @@ from typing import Any
 from . import conv_plan as at
 from .blocks import Block
 from .conv_finish import make_activate_row, rename
-from .conv_last import finish_vectors, place_voxels
+from .conv_last import find_voxel, finish_vectors, place_voxels
 from .jit import device, flat, inlined, int64, prange, register, void
 from .products import fma_voxels
 from .simd import (
@@ -24,7 +24,6 @@ from .simd import (
     prefetch,
     rows_of,
     store_columns,
-    stream_columns,
     zeros,
 )
 
@@ -37,11 +36,10 @@ its sums is written, -1 for nowhere."""
 
 @inlined
 def fetch_far(kind: Any, x: Any, inputs: Any, out: Any, outputs: Any, columns: Any, plan: Any) -> None:
-    """Ask for the lines a block will write, unless they go past the caches, and for inputs of a block further on."""
-    if plan[at.STREAM] == 0:
-        for c in range(columns_of(kind)):
-            for row in range(rows_of(kind)):
-                prefetch(advance(out, outputs[row] + columns[c]))
+    """Ask for the lines a block will write, and for inputs of a block further on."""
+    for c in range(columns_of(kind)):
+        for row in range(rows_of(kind)):
+            prefetch(advance(out, outputs[row] + columns[c]))
     for i in range(plan[at.AHEAD_LINES]):
         for row in range(rows_of(kind)):
             prefetch(advance(x, inputs[row] + plan[at.AHEAD] + i * plan[at.LINE]))
@@ -63,8 +61,9 @@ def _make_job(real: Any, code: int) -> Any:
             columns, shifts = advance(record, COLUMNS), pointer(tables, record[SHIFTS])
             x0 = pointer(x, plan[at.X_START] + record[INPUTS])
             weights0, table0 = pointer(weights, record[WEIGHTS]), pointer(table, record[TABLE])
+            place = find_voxel(first, plan)
             for voxel in range(first, stop, rows_of(kind)):
-                place_voxels(kind, inputs, outputs, voxel, stop, plan)
+                place = place_voxels(kind, inputs, outputs, place, stop - voxel, plan)
                 fetch_far(kind, x0, inputs, out0, outputs, columns, plan)
                 sums = zeros(kind)
                 for k in range(record[PRODUCTS]):
@@ -72,10 +71,7 @@ def _make_job(real: Any, code: int) -> Any:
                     for c in range(columns_of(kind)):
                         prefetch(advance(weights0, (k + _AHEAD) * width + c * lanes_of(kind)))
                 sums = finish_vectors(kind, sums, table0, plan)
-                if plan[at.STREAM]:
-                    stream_columns(sums, out0, outputs, columns)
-                else:
-                    store_columns(sums, out0, outputs, columns)
+                store_columns(sums, out0, outputs, columns)
                 if plan[at.ACTIVATE]:
                     for row in range(min(rows_of(kind), stop - voxel)):
                         for c in range(columns_of(kind)):

@@ -31,7 +31,6 @@ TAPS_H, TAP_STEP_H, RING = 49, 50, 51  # taps along h, rows from one to the next
 LENGTH_W, SEGMENT, SEGMENTS, SEGMENTS_START = 52, 53, 54, 55  # elements a row of inputs and of products; a row's pieces
 ROW_PARTS, ROOM = 56, 57  # jobs along h; where each thread lists its products
 WEIGHTS_STEP, DIRECT_STEP, POINT_STEP = 58, 59, 60  # elements an output block, an output channel, a point
-STREAM = 61  # `conv_last`: whether outputs are stored past the caches
 AHEAD, AHEAD_LINES, LINE = 62, 63, 64  # how far ahead inputs are fetched, lines of each voxel, elements of a line
 RECORDS = 65  # `conv_phases`: where the blocks' records lie
 BAND = 66  # `conv_depthwise`: rows of a job

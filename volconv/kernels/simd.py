@@ -238,24 +238,8 @@ def store_voxels(_context: Any, block: Any, target: Any, places: Any, _columns: 
 
 
 @intrinsic
-def stream_voxels(_context: Any, block: Any, target: Any, places: Any, _columns: Any) -> Any:
-    """Do `store_voxels` past the caches: every vector must begin at a multiple of its length."""
-
-    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        vectors = Vectors(builder, block)
-        values = split_block(builder, block, args[0])
-        for r in range(block.rows):
-            start = vectors.at(args[1], builder.load(vectors.at(args[2], r)))
-            for c in range(block.columns):
-                with builder.if_then(builder.icmp_signed(">", args[3], INT64(c)), likely=True):
-                    vectors.stream(values[r * block.columns + c], vectors.at(start, c * block.lanes))
-        return _context.get_dummy_value()
-
-    return types.void(block, target, places, types.int64), build
-
-
-def _by_places(block: Any, store: str) -> Any:
-    """Return the generator of stores of row r, column c at target + places[r] + columns[c], where that is not < 0."""
+def store_columns(_context: Any, block: Any, target: Any, places: Any, columns: Any) -> Any:
+    """Store row r, column c at target + places[r] + columns[c]; columns whose place is negative are left out."""
 
     def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         vectors = Vectors(builder, block)
@@ -266,22 +250,10 @@ def _by_places(block: Any, store: str) -> Any:
                 start = vectors.at(args[1], column)
                 for r in range(block.rows):
                     place = vectors.at(start, builder.load(vectors.at(args[2], r)))
-                    getattr(vectors, store)(values[r * block.columns + c], place)
+                    vectors.store(values[r * block.columns + c], place)
         return _context.get_dummy_value()
 
-    return build
-
-
-@intrinsic
-def store_columns(_context: Any, block: Any, target: Any, places: Any, columns: Any) -> Any:
-    """Store row r, column c at target + places[r] + columns[c]; columns whose place is negative are left out."""
-    return types.void(block, target, places, columns), _by_places(block, "store")
-
-
-@intrinsic
-def stream_columns(_context: Any, block: Any, target: Any, places: Any, columns: Any) -> Any:
-    """Do `store_columns` past the caches: every vector must begin at a multiple of its length."""
-    return types.void(block, target, places, columns), _by_places(block, "stream")
+    return types.void(block, target, places, columns), build
 
 
 @intrinsic
