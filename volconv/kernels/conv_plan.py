@@ -35,6 +35,7 @@ STREAM = 61  # `conv_last`: whether outputs are stored past the caches
 AHEAD, AHEAD_LINES, LINE = 62, 63, 64  # how far ahead inputs are fetched, lines of each voxel, elements of a line
 RECORDS = 65  # `conv_phases`: where the blocks' records lie
 BAND = 66  # `conv_depthwise`: rows of a job
+SHARED = 67  # `conv_winograd`: whether a tile's last two columns of inputs are the next tile's first two
 LENGTH = 72
 
 NONE, CLIP, SLOPE = range(3)
