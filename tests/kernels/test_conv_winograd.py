@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from volconv.kernels import jit
@@ -83,12 +83,14 @@ cases = tiles | pairs
 
 
 @given(cases)
+@example(make_case(1, 13, (1, 1, 16), (4, 1, 1), "float32", 8, kernel_size=(3, 1, 1)))
 @settings(max_examples=60, deadline=None)
 def test_errors_stay_below_the_bound(case) -> None:
     want, _ = exact(case)
     got = run(case)
-    slack = np.finfo(case.shape.dtype).eps * abs(want) if case.shape.dtype == "float64" else 0
-    assert np.all(abs(got - want) <= C * bound_of(case) + 8 * slack)
+    # the bound is of the sums: the bias is added to them, and rounded once; in float64 the oracle rounds as well
+    ulps = 8 if case.shape.dtype == "float64" else 0.5
+    assert np.all(abs(got - want) <= C * bound_of(case) + ulps * np.finfo(case.shape.dtype).eps * abs(want))
 
 
 @given(cases, st.tuples(*[st.integers(-9, 9)] * 3), st.data())

@@ -100,6 +100,13 @@ def test_refused(text, line, column, found):
     assert ", expected " in message
 
 
+def test_words_have_an_end():
+    assert read_yaml("a: " + "x" * 2**16, "f")
+    with pytest.raises(SpecError, match=r"f.yaml: line 2, column 4: found more than 65536 characters without a space"):
+        read_yaml("b: 1\na: " + "x" * (2**16 + 1), "f.yaml")
+    assert read_yaml("a: [" + "1.25," * 40_000 + "1]", "f")
+
+
 def test_limits_are_limits():
     assert read_yaml("[" * MAX_DEPTH + "]" * MAX_DEPTH, "f")
     lines = "- 1\n" * 20

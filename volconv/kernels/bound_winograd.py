@@ -101,6 +101,7 @@ class BoundWinograd(BoundConv):
         self._cut_jobs(plan, threads)
         plan[[at.TILES_Z, at.TILES_Y, at.TILES_X]] = [len(table) for table in tables]
         plan[at.TILES] = np.prod([len(table) for table in tables])
+        plan[at.SHARED] = steps[2] == x_steps[3]
         plan[at.JOBS] = -(-plan[at.TILES] // plan[at.STRIP])
         plan[at.X_START] += int(taps[0])
         offsets = np.concatenate([table.ravel() for table in tables])

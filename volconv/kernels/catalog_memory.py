@@ -8,20 +8,24 @@ from .catalog import ConvKernel, ConvShape
 from .sweep_pieces import sweep_elements
 
 _RING_BYTES = 512 * 2**10  # transformed rows a thread keeps: with inputs and outputs they stay in the L2 cache
-_STRIP_BYTES = 400 * 2**10  # transformed inputs of a strip: with products and weights they stay in the L2 cache
+_STRIP_BYTES = 256 * 2**10  # a strip's working memory: with weights it fits an L2 cache that two threads share
 
 
 def winograd_strip(kernel: ConvKernel, shape: ConvShape) -> int:
     """Return how many tiles of 2 x 2 x 2 outputs a thread has at work: whole register blocks, one at least."""
-    block_bytes = 64 * kernel.block * -(-shape.in_channels // kernel.lanes) * kernel.lanes * shape.itemsize
-    return kernel.block * max(1, min(48 // kernel.block, _STRIP_BYTES // block_bytes))
+    most = _STRIP_BYTES // (_strip_vectors(kernel, shape, kernel.block) * kernel.lanes * shape.itemsize)
+    return kernel.block * max(1, min(48 // kernel.block, most))
 
 
 def winograd_scratch(kernel: ConvKernel, shape: ConvShape) -> int:
-    """Return the elements of working memory a thread needs: a strip's transformed inputs and products."""
-    strip = winograd_strip(kernel, shape)
-    vectors = -(-shape.in_channels // kernel.lanes) * strip + kernel.width * strip + 2
-    return 64 * vectors * kernel.lanes
+    """Return the elements of working memory a thread needs."""
+    return (_strip_vectors(kernel, shape, winograd_strip(kernel, shape)) + 32) * kernel.lanes
+
+
+def _strip_vectors(kernel: ConvKernel, shape: ConvShape, tiles: int) -> int:
+    """Return the vectors of a strip: a plane's 16 transformed inputs and products a tile, and 8 sums of outputs."""
+    inputs, outputs = (-(-channels // kernel.lanes) for channels in (shape.in_channels, shape.out_channels))
+    return (16 * (inputs + kernel.width) + 8 * outputs) * tiles
 
 
 @dataclass(frozen=True)

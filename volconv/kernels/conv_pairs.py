@@ -28,7 +28,7 @@ from .winograd_blocks import (
     store_columns,
     store_rows,
     store_spread,
-    transform_column,
+    transform_columns,
     transform_pair,
 )
 
@@ -48,7 +48,7 @@ def gather_row(kind: Any, x: Any, z: Any, length: Any, values: Any, plan: Any) -
         source, target = advance(x, c * channel), advance(values, c * row)
         for first in range(0, length, lanes_of(kind)):
             rows = load_four(kind, advance(source, first), z0, z1, z2, z3)
-            store_spread(transform_column(rows), advance(target, first), step)
+            store_spread(transform_columns(rows), advance(target, first), step)
 
 
 @inlined

@@ -35,6 +35,7 @@ AHEAD, AHEAD_LINES, LINE = 62, 63, 64  # how far ahead inputs are fetched, lines
 RECORDS = 65  # `conv_phases`: where the blocks' records lie
 BAND = 66  # `conv_depthwise`: rows of a job
 READ_LINES, WRITE_LINES = 67, 68  # `conv_pairs`: lines that the products of a point fetch
+SHARED = 69  # `conv_winograd`: whether a tile's last two columns of inputs are the next tile's first two
 LENGTH = 72
 
 NONE, CLIP, SLOPE = range(3)

@@ -1,9 +1,10 @@
 """Winograd's F(2x2x2, 3x3x3) for dense layers of many channels: reads and writes channels last.
 
 Pairs of outputs along each axis share their products: 64 multiplications where the direct sum takes 216. A strip of
-tiles is transformed into 64 small matrices (tiles x input channels), each is multiplied with one of 64 matrices of
-weights, and the products are transformed into 2 x 2 x 2 outputs a tile. Which outputs form a tile follows from their
-place in the whole volume, and each depends on its own window alone, so results do not depend on the cut.
+tiles is transformed into 4 planes of 16 small matrices (tiles x input channels), each is multiplied with one of 64
+matrices of weights, and a plane's products are transformed and added to 2 x 2 x 2 outputs a tile. One plane is done
+before the next begins, so a strip takes little memory. Which outputs form a tile follows from their place in the whole
+volume, and each depends on its own window alone, so results do not depend on the cut.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from .products import fma_voxels
 from .simd import advance, columns_of, lanes_of, make_places, next_job, pointer, prefetch, rows_of, zeros
 from .winograd_blocks import (
     add_blocks,
+    add_times,
     all_finite,
     fma_spread,
+    load_block,
     load_grid,
     load_spread,
     mark_not_finite,
@@ -29,54 +32,93 @@ from .winograd_blocks import (
     store_inside,
     store_spread,
     subtract_blocks,
-    transform_inputs,
+    transform_columns,
+    transform_halves,
     transform_products,
 )
 
 _AHEAD = 16
 """Input channels between asking for weights and using them: some hundred cycles, what the L2 cache takes and more."""
-POINTS = 64
-"""Products of a tile for each pair of channels: 4 along each axis."""
+POINTS = 16
+"""Products of a plane of a tile for each pair of channels: 4 along h and along w."""
 
 
 @inlined
-def find_tile(tile: Any, tables: Any, plan: Any) -> Any:
-    """Return the tables of offsets (four inputs and two outputs an axis) of tile number `tile` of the box."""
-    x = tile % plan[at.TILES_X]
-    y = tile // plan[at.TILES_X] % plan[at.TILES_Y]
-    z = tile // (plan[at.TILES_X] * plan[at.TILES_Y])
-    return (
-        advance(tables, 6 * z),
-        advance(tables, 6 * (plan[at.TILES_Z] + y)),
-        advance(tables, 6 * (plan[at.TILES_Z] + plan[at.TILES_Y] + x)),
-    )
+def find_tile(number: Any, plan: Any) -> Any:
+    """Return the place (z, y, x) of tile number `number` of the box, in tiles."""
+    row = number // plan[at.TILES_X]
+    return row // plan[at.TILES_Y], row % plan[at.TILES_Y], number % plan[at.TILES_X]
+
+
+@inlined
+def next_tile(tile: Any, plan: Any) -> Any:
+    """Return the place of the tile that follows `tile` along x, else y, else z."""
+    z, y, x = tile
+    x += 1
+    if x == plan[at.TILES_X]:
+        x = 0
+        y += 1
+        if y == plan[at.TILES_Y]:
+            y = 0
+            z += 1
+    return z, y, x
+
+
+@inlined
+def offsets_of(tile: Any, tables: Any, plan: Any) -> Any:
+    """Return the tables of a tile's offsets: four inputs and two outputs an axis."""
+    z, y, x = tile
+    y += plan[at.TILES_Z]
+    x += plan[at.TILES_Z] + plan[at.TILES_Y]
+    return advance(tables, 6 * z), advance(tables, 6 * y), advance(tables, 6 * x)
+
+
+@inlined
+def place_rows(places: Any, z: Any, y: Any, plane: Any) -> None:
+    """Write where the rows begin that a plane of transformed inputs combines: four of each of two planes."""
+    near = z[plane if plane < 3 else 1]
+    far = z[3 if plane == 3 else 2 - plane // 2]
+    for j in range(4):
+        places[j], places[4 + j] = near + y[j], far + y[j]
+
+
+@inlined
+def load_half(kind: Any, source: Any, places: Any, columns: Any, plane: Any) -> Any:
+    """Return two columns of a tile's inputs transformed along d and h: d0 - d2, d1 + d2, d2 - d1 or d1 - d3."""
+    near, far = load_grid(kind, source, places, columns), load_grid(kind, source, advance(places, 4), columns)
+    return transform_columns(add_times(near, far, 1 if plane == 1 else -1))
 
 
 @device
-def gather_tile(kind: Any, rows: Any, places: Any, x: Any, tile: Any, values: Any, plan: Any) -> None:
-    """Transform a tile's 4 x 4 x 4 inputs of every channel into `values`: (point, channel vector, tile, lane)."""
-    z, y, columns = tile
-    for i in range(4):
-        for j in range(4):
-            places[4 * i + j] = z[i] + y[j]
-    step, lanes = plan[at.VALUES_STEP], lanes_of(kind)
-    d0, d1, d2, d3 = places, advance(places, 4), advance(places, 8), advance(places, 12)
-    for chunk in range(plan[at.CHUNKS]):
-        source = advance(x, chunk * lanes)
-        target = advance(values, chunk * rows * lanes)
-        plane = subtract_blocks(load_grid(kind, source, d0, columns), load_grid(kind, source, d2, columns))
-        store_spread(transform_inputs(plane), target, step)
-        plane = add_blocks(load_grid(kind, source, d1, columns), load_grid(kind, source, d2, columns))
-        store_spread(transform_inputs(plane), advance(target, 16 * step), step)
-        plane = subtract_blocks(load_grid(kind, source, d2, columns), load_grid(kind, source, d1, columns))
-        store_spread(transform_inputs(plane), advance(target, 32 * step), step)
-        plane = subtract_blocks(load_grid(kind, source, d1, columns), load_grid(kind, source, d3, columns))
-        store_spread(transform_inputs(plane), advance(target, 48 * step), step)
+def gather_plane(kinds: Any, places: Any, x: Any, strip: Any, tables: Any, plane: Any, values: Any, plan: Any) -> None:
+    """Transform a plane of a strip's inputs of every channel into `values`: (point, channel vector, tile, lane).
+
+    Of two tiles that share two columns of inputs, one vector of channels each, the second takes them from registers.
+    """
+    kind, block = kinds
+    tile, tiles = strip
+    lanes, rows = lanes_of(kind), rows_of(block)
+    shared = plan[at.SHARED] != 0 and plan[at.CHUNKS] == 1
+    left = zeros(kind)
+    for t in range(tiles):
+        z, y, columns = offsets_of(tile, tables, plan)
+        follows = t > 0 and tile[2] > 0
+        if not follows:
+            place_rows(places, z, y, plane)
+        target = advance(values, (t // rows * plan[at.CHUNKS] * rows + t % rows) * lanes)
+        for chunk in range(plan[at.CHUNKS]):
+            source = advance(x, chunk * lanes)
+            if not (follows and shared):
+                left = load_half(kind, source, places, columns, plane)
+            right = load_half(kind, source, places, advance(columns, 2), plane)
+            store_spread(transform_halves(left, right), advance(target, chunk * rows * lanes), plan[at.VALUES_STEP])
+            left = right
+        tile = next_tile(tile, plan)
 
 
 @device
 def multiply_points(kind: Any, values: Any, weights: Any, products: Any, tiles: Any, plan: Any) -> None:
-    """Multiply the 64 matrices of `values` with those of `weights`: (point, input channel, output channel)."""
+    """Multiply the matrices of a plane of `values` with those of `weights`: (point, input channel, output channel)."""
     lanes, width = lanes_of(kind), columns_of(kind) * lanes_of(kind)
     channels = plan[at.GROUP_INPUTS]
     for point in range(POINTS):
@@ -90,6 +132,26 @@ def multiply_points(kind: Any, values: Any, weights: Any, products: Any, tiles: 
                     for c in range(columns_of(kind)):
                         prefetch(advance(weights, row + (k + _AHEAD) * width + c * lanes))
             store_block(sums, advance(products, point * plan[at.PRODUCTS_STEP] + first * width))
+
+
+@device
+def add_plane(kinds: Any, products: Any, plane: Any, sums: Any, plan: Any) -> None:
+    """Transform a plane of an output vector's products and add it to the sums: four near outputs, then four far ones.
+
+    Near ones are planes 0 + 1 + 2, far ones 1 - 2 - 3.
+    """
+    kind, quad = kinds
+    block = transform_products(load_spread(kind, products, plan[at.PRODUCTS_STEP]))
+    far = advance(sums, 4 * lanes_of(kind))
+    if plane == 0:
+        store_block(block, sums)
+    elif plane == 1:
+        store_block(add_blocks(load_block(quad, sums), block), sums)
+        store_block(block, far)
+    else:
+        if plane == 2:
+            store_block(add_blocks(load_block(quad, sums), block), sums)
+        store_block(subtract_blocks(load_block(quad, far), block), far)
 
 
 @device
@@ -107,20 +169,13 @@ def sum_directly(kind: Any, places: Any, x: Any, tile: Any, low: Any, weights: A
     return sums
 
 
-def _make_scatter(real: Any, code: int) -> Any:
+def _make_finish(real: Any, code: int) -> Any:
     """Return the device function that ends a tile's output vector, with activation number `code` after the stores."""
     activate_row = make_activate_row(real, code)
 
-    def scatter_tile(kinds: Any, places: Any, x: Any, tile: Any, products: Any, ends: Any, out: Any, plan: Any) -> None:
-        kind, quad = kinds
+    def finish_tile(quad: Any, places: Any, x: Any, tile: Any, sums: Any, ends: Any, out: Any, plan: Any) -> None:
         z, y, columns = tile
-        step = plan[at.PRODUCTS_STEP]
-        s0 = transform_products(load_spread(kind, products, step))
-        s1 = transform_products(load_spread(kind, advance(products, 16 * step), step))
-        s2 = transform_products(load_spread(kind, advance(products, 32 * step), step))
-        s3 = transform_products(load_spread(kind, advance(products, 48 * step), step))
-        near = add_blocks(add_blocks(s0, s1), s2)
-        far = subtract_blocks(subtract_blocks(s1, s2), s3)
+        near, far = load_block(quad, sums), load_block(quad, advance(sums, 4 * lanes_of(quad)))
         table, direct = ends
         if not all_finite(mark_not_finite(mark_not_finite(zeros(quad), near), far)):
             near = replace_not_finite(near, sum_directly(quad, places, x, tile, 0, direct, plan))
@@ -138,7 +193,7 @@ def _make_scatter(real: Any, code: int) -> Any:
                 if places[r] >= 0:
                     activate_row(advance(out, places[r]), lanes_of(quad), 1, table, lanes_of(quad))
 
-    return device(rename(scatter_tile, f"scatter_tile_{code}"))
+    return device(rename(finish_tile, f"finish_tile_{code}"))
 
 
 @register("conv_winograd.conv", parallel=True)
@@ -151,46 +206,59 @@ def make_conv_winograd(real: Any, lanes: int, rows: int, columns: int, code: int
     was just stored, or 0: bounds and slopes are applied in registers.
     """
     grid, block, quad = Block(real, lanes, 4, 4), Block(real, lanes, rows, columns), Block(real, lanes, 4, 1)
-    sixteen = Block(real, lanes, 16, 1)
-    scatter_tile = _make_scatter(real, code)
+    eight, half = Block(real, lanes, 8, 1), Block(real, lanes, 4, 2)
+    finish_tile = _make_finish(real, code)
 
     def winograd_job(arrays: Any, plan: Any, job: Any, slot: Any) -> None:
-        x, weights, direct, table, out, tables, scratch = arrays
-        first = job * plan[at.STRIP]
-        tiles = min(plan[at.STRIP], plan[at.TILES] - first)
-        x0, offsets = pointer(x, plan[at.X_START]), pointer(tables, 0)
-        values = pointer(scratch, slot * plan[at.SLOT])
+        x0, weights, direct, table, out, offsets, scratch = arrays
+        number = job * plan[at.STRIP]
+        tiles = min(plan[at.STRIP], plan[at.TILES] - number)
+        first = find_tile(number, plan)
+        values = advance(scratch, slot * plan[at.SLOT])
         products = advance(values, POINTS * plan[at.VALUES_STEP])
-        places = make_places(sixteen)
-        for t in range(tiles):
-            tile = find_tile(first + t, offsets, plan)
-            part, row = t // rows_of(block), t % rows_of(block)
-            target = advance(values, (part * plan[at.CHUNKS] * rows_of(block) + row) * lanes_of(block))
-            gather_tile(grid, rows_of(block), places, x0, tile, target, plan)
+        sums = advance(products, POINTS * plan[at.PRODUCTS_STEP])
+        places = make_places(eight)
         width = columns_of(block) * lanes_of(block)
-        channels = plan[at.GROUP_INPUTS]
-        for part in range(plan[at.BLOCKS]):
-            multiply_points(block, values, pointer(weights, part * POINTS * channels * width), products, tiles, plan)
-            for t in range(tiles):
-                tile = find_tile(first + t, offsets, plan)
-                for c in range(min(columns_of(block), plan[at.OUT_VECTORS] - part * columns_of(block))):
-                    vector = part * columns_of(block) + c
-                    ends = (
-                        pointer(table, vector * at.TABLE_ROWS * lanes_of(block)),
-                        pointer(direct, vector * 27 * channels * lanes_of(block)),
-                    )
-                    source = advance(products, t * width + c * lanes_of(block))
-                    goal = pointer(out, plan[at.OUT_START] + vector * lanes_of(block))
-                    scatter_tile((grid, quad), places, x0, tile, source, ends, goal, plan)
+        channels, vectors = plan[at.GROUP_INPUTS], plan[at.OUT_VECTORS]
+        for plane in range(4):
+            gather_plane((half, block), places, x0, (first, tiles), offsets, plane, values, plan)
+            for part in range(plan[at.BLOCKS]):
+                start = advance(weights, (part * 4 + plane) * POINTS * channels * width)
+                multiply_points(block, values, start, products, tiles, plan)
+                tile = first
+                for t in range(tiles):
+                    for c in range(min(columns_of(block), vectors - part * columns_of(block))):
+                        vector = part * columns_of(block) + c
+                        source = advance(products, t * width + c * lanes_of(block))
+                        goal = advance(sums, (vector * plan[at.STRIP] + t) * 8 * lanes_of(block))
+                        add_plane((grid, quad), source, plane, goal, plan)
+                        if plane == 3:
+                            ends = (
+                                advance(table, vector * at.TABLE_ROWS * lanes_of(block)),
+                                advance(direct, vector * 27 * channels * lanes_of(block)),
+                            )
+                            to = advance(out, vector * lanes_of(block))
+                            finish_tile(quad, places, x0, offsets_of(tile, offsets, plan), goal, ends, to, plan)
+                    tile = next_tile(tile, plan)
 
     winograd_job = device(rename(winograd_job, f"winograd_job_{code}"))
 
     def conv(x: Any, weights: Any, direct: Any, table: Any, out: Any, tables: Any, scratch: Any, plan: Any) -> None:
         for slot in prange(plan[at.THREADS]):
-            counter = pointer(plan, at.NEXT)
+            # addresses, since every array handed on would be counted as one more reference: an atomic step
+            arrays = (
+                pointer(x, plan[at.X_START]),
+                pointer(weights, 0),
+                pointer(direct, 0),
+                pointer(table, 0),
+                pointer(out, plan[at.OUT_START]),
+                pointer(tables, 0),
+                pointer(scratch, 0),
+            )
+            steps, counter = pointer(plan, 0), pointer(plan, at.NEXT)
             job = next_job(counter)
             while job < plan[at.JOBS]:
-                winograd_job((x, weights, direct, table, out, tables, scratch), plan, job, slot)
+                winograd_job(arrays, steps, job, slot)
                 job = next_job(counter)
 
     reals, ints = flat(real), flat(int64, writable=True)

@@ -102,6 +102,20 @@ def subtract_blocks(_context: Any, a: Any, b: Any) -> Any:
     return _elementwise(a, "fsub")
 
 
+@intrinsic
+def add_times(_context: Any, a: Any, b: Any, _factor: Any) -> Any:
+    """Return a + b * factor, an int64: with 1 and -1 the sum and the difference, to the bit."""
+    del b
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        vectors = Vectors(builder, a)
+        factor = vectors.spread(builder.sitofp(args[2], a.scalar))
+        pairs = zip(split_block(builder, a, args[0]), split_block(builder, a, args[1]), strict=True)
+        return join_block(builder, a, [vectors.fma(other, factor, value) for value, other in pairs])
+
+    return a(a, a, types.int64), build
+
+
 def _inputs(builder: Any, d: list[Any]) -> list[Any]:
     return [builder.fsub(d[0], d[2]), builder.fadd(d[1], d[2]), builder.fsub(d[2], d[1]), builder.fsub(d[1], d[3])]
 
@@ -114,16 +128,28 @@ def _outputs(builder: Any, m: list[Any]) -> list[Any]:
 
 
 @intrinsic
-def transform_inputs(_context: Any, block: Any) -> Any:
-    """Return a block of 4 x 4 inputs transformed along its rows, then along its columns."""
+def transform_columns(_context: Any, block: Any) -> Any:
+    """Return a block of four rows transformed along them, each column by itself."""
 
     def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        values = split_block(builder, block, args[0])
-        by_row = [_inputs(builder, values[4 * r : 4 * r + 4]) for r in range(4)]
-        by_column = [_inputs(builder, [row[c] for row in by_row]) for c in range(4)]
-        return join_block(builder, block, [by_column[c][r] for r in range(4) for c in range(4)])
+        values, columns = split_block(builder, block, args[0]), block.columns
+        by_column = [_inputs(builder, values[c::columns]) for c in range(columns)]
+        return join_block(builder, block, [by_column[c][r] for r in range(4) for c in range(columns)])
 
     return block(block), build
+
+
+@intrinsic
+def transform_halves(_context: Any, left: Any, right: Any) -> Any:
+    """Return the block of four columns whose halves are given transformed along its columns."""
+    result = Block(left.real, left.lanes, left.rows, 4)
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        a, b = split_block(builder, left, args[0]), split_block(builder, right, args[1])
+        rows = [_inputs(builder, a[2 * r : 2 * r + 2] + b[2 * r : 2 * r + 2]) for r in range(left.rows)]
+        return join_block(builder, result, [value for row in rows for value in row])
+
+    return result(left, right), build
 
 
 @intrinsic
@@ -166,6 +192,19 @@ def fma_spread(_context: Any, sums: Any, values: Any, weights: Any) -> Any:
         return join_block(builder, sums, block)
 
     return sums(sums, values, weights), build
+
+
+@intrinsic
+def load_block(_context: Any, block: Any, source: Any) -> Any:
+    """Return the block whose vectors lie one after the other."""
+    kind = block.instance_type
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        vectors = Vectors(builder, kind)
+        count = kind.rows * kind.columns
+        return join_block(builder, kind, [vectors.load(vectors.at(args[1], i * kind.lanes)) for i in range(count)])
+
+    return kind(block, source), build
 
 
 @intrinsic
@@ -242,16 +281,6 @@ def replace_not_finite(_context: Any, block: Any, other: Any) -> Any:
         return join_block(builder, block, [builder.select(_not_finite(vectors, a), b, a) for a, b in pairs])
 
     return block(block, block), build
-
-
-@intrinsic
-def transform_column(_context: Any, block: Any) -> Any:
-    """Return a block of four rows transformed along them."""
-
-    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return join_block(builder, block, _inputs(builder, split_block(builder, block, args[0])))
-
-    return block(block), build
 
 
 @intrinsic

@@ -31,6 +31,8 @@ _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": Fals
 _DECIMAL = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _OTHER_BASE = re.compile(r"0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z")
+_LONGEST = 2**16
+_ENDLESS = re.compile(rf"[^\s,]{{{_LONGEST + 1}}}")
 
 
 class _RefusedError(Exception):
@@ -92,12 +94,17 @@ def _problem(error: MarkedYAMLError) -> str:
 
 
 def _check_ahead(text: str, file: str) -> None:
-    """Refuse tabs, and files whose every further second would go into counting past `MAX_NODES`."""
+    """Refuse tabs, and what would only cost seconds of scanning: words without end, more than `MAX_NODES` elements."""
     tab = text.find("\t")
     if tab >= 0:
         line = text.count("\n", 0, tab) + 1
         column = tab - text.rfind("\n", 0, tab)
         fail_at(Place(file, line, column), "a tab", "spaces (in a quoted text, \\t)")
+    word = _ENDLESS.search(text)
+    if word is not None:
+        line = text.count("\n", 0, word.start()) + 1
+        column = word.start() - text.rfind("\n", 0, word.start())
+        fail_at(Place(file, line, column), f"more than {_LONGEST} characters without a space", "text and numbers")
     if text.count(",") + text.count("\n") > MAX_NODES:
         fail_at(Place(file), f"more than {MAX_NODES} lines and elements", "fewer; large weights go in a weights file")
 

@@ -58,4 +58,4 @@ def test_every_parameter_is_torchs():
         if hasattr(torch.nn, name):
             theirs = set(inspect.signature(getattr(torch.nn, name)).parameters)
             extra = {"bias", "device", "dtype", "inplace", "init", "args", "kwargs"}
-            assert set(reader.parameters) == theirs - extra, name
+            assert set(reader.parameters) - {"bias"} == theirs - extra, name
