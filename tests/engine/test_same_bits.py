@@ -28,11 +28,9 @@ from volconv.formats.in_memory import ArraySource
 from volconv.graph.build import build_graph, make_loader
 from volconv.graph.passes import optimise
 from volconv.kernels import jit
-from volconv.kernels.catalog import ConvKernel, choose_conv, vector_bits
+from volconv.kernels.catalog import ConvKernel, vector_bits
 from volconv.ops.base import Wire
-from volconv.ops.conv3d import Conv3d
-from volconv.ops.conv_transpose3d import ConvTranspose3d
-from volconv.plan.buffers import conv_shape
+from volconv.plan.buffers import choose_kernels
 from volconv.plan.cost import Traffic
 from volconv.plan.make import make_plan
 from volconv.run.arrays import run_graph
@@ -106,6 +104,7 @@ LAYERS = {
     "rows, 21 apart": layer("rows", (21, 4, 5, 40), conv(21, groups=21, padding_mode="reflect"), norm(21), SILU),
     "last": layer("last", (3, 4, 5, 21), conv(30, 2, padding=1), norm(30), RELU),
     "last, stride 2": layer("last", (5, 5, 7, 21), conv(30, stride=2, padding=1), norm(30), SILU),
+    "last, one vector": layer("last winograd", (3, 4, 5, 21), conv(16), RELU, conv(16)),
     "last, grouped": layer("last", (6, 4, 5, 21), conv(64, 1, groups=2), LEAKY),
     "winograd": layer("winograd", (21, 5, 6, 21), conv(30), norm(30), RELU),
     "winograd, dilated": layer(
@@ -241,8 +240,7 @@ def test_code_for_a_processor_of_narrower_vectors_gives_the_same_bytes(name):
 def families_of(name):
     """The families that the catalog chooses at 512 bits for a row's convolutions."""
     row = LAYERS[name]
-    nodes = [n for n in graph_of(name, row.dtypes[0]).nodes if isinstance(n.op, Conv3d | ConvTranspose3d)]
-    return {choose_conv(conv_shape(n.op, n.wire.dtype, n.algorithm), 512).name for n in nodes}
+    return {kernel.name for kernel in choose_kernels(graph_of(name, row.dtypes[0]), 512).values()}
 
 
 @pytest.mark.parametrize("name", LAYERS)

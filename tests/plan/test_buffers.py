@@ -7,7 +7,7 @@ from volconv.kernels.catalog import ConvKernel
 from volconv.ops.add import Add
 from volconv.ops.base import Wire
 from volconv.ops.conv3d import Conv3d
-from volconv.plan.buffers import lay_out
+from volconv.plan.buffers import choose_kernels, lay_out
 from volconv.plan.memory import place_buffers
 
 WIRE = Wire((4, 5, 6), 20)
@@ -55,3 +55,20 @@ def test_what_is_added_later_is_kept_until_then():
     layouts = lay_out(graph, dict.fromkeys("abc", FIRST))
     offsets = place_buffers(layouts, dict.fromkeys(layouts.buffers, WIRE.shape)).offsets
     assert len({offsets[name] for name in "abc"}) == 3
+
+
+def test_sixteen_channels_are_written_as_their_readers_take_them():
+    wire, wide = Wire((4, 5, 6), 1), Wire((4, 5, 6), 16)
+    thin = Node("thin", "Conv3d", Conv3d(1, 16, (3, 3, 3), bias=False), (INPUT,), wide)
+    reader = Conv3d(16, 16, (3, 3, 3), bias=False)
+    deep = Node("deep", "Conv3d", reader, ("thin",), wide, algorithm="winograd")
+    few = Node("few", "Conv3d", Conv3d(16, 5, (3, 3, 3), bias=False), ("thin",), Wire((4, 5, 6), 5))
+    for nodes, layout in (
+        ((thin, deep), "last"),
+        ((thin,), "first"),
+        ((thin, few), "first"),
+        ((thin, deep, few), "first"),
+    ):
+        kernel = choose_kernels(Graph(wire, nodes, (nodes[-1].name,)), 512)["thin"]
+        assert (kernel.writes, kernel.algorithm) == (layout, "direct")
+    assert choose_kernels(Graph(wire, (thin, deep), ("thin", "deep")), 512)["thin"].writes == "first"

@@ -197,7 +197,7 @@ IN_REGISTERS = ("identity", "relu", "leaky_relu", "prelu", "clip")
 
 # Register blocks (voxels x channel vectors, or w vectors x channels) that fit 32 or 16 vector registers with their
 # operands, and give the 8 independent sums that two 4-cycle multiply-adds a cycle need.
-_LAST_BLOCKS = {True: {4: 6, 3: 7, 2: 8}, False: {2: 6}}
+_LAST_BLOCKS = {True: {4: 6, 3: 7, 2: 8, 1: 8}, False: {2: 6}}
 _PHASE_BLOCKS = {True: {4: 6, 3: 7, 2: 12, 1: 16}, False: {2: 6, 1: 10}}
 _DEPTHWISE_BLOCKS = {True: {4: 6, 3: 8, 2: 8, 1: 12}, False: {2: 4, 1: 8}}
 _FIRST_BLOCKS = {
@@ -240,7 +240,7 @@ def _blocks_waste(channels: int, width: int) -> float:
     return -(-channels // width) * width / channels - 1
 
 
-def choose_conv(shape: ConvShape, bits: int | None = None) -> ConvKernel:
+def choose_conv(shape: ConvShape, bits: int | None = None, wanted: Layout | None = None) -> ConvKernel:
     """Return the kernel for a layer of `shape`.
 
     Parameters
@@ -249,6 +249,8 @@ def choose_conv(shape: ConvShape, bits: int | None = None) -> ConvKernel:
         The layer.
     bits : int, optional
         Vector width, 128, 256 or 512; this processor's if left out.
+    wanted : {"first", "last"}, optional
+        The layout in which all who read the output take it: decides where both do about as well.
 
     Returns
     -------
@@ -281,9 +283,11 @@ def choose_conv(shape: ConvShape, bits: int | None = None) -> ConvKernel:
         # one vector of weights a broadcast input keeps the load units as busy as the multipliers
         width = min(blocks, key=lambda n: (-(-together // n) * n * (1.25 if n == 1 else 1), -n))
         return ConvKernel("phases", "any", "last", lanes, lanes, blocks[width], width)
-    if whole and vectors >= 2 and outputs >= 16 and _blocks_waste(outputs, lanes) <= 0.15:
+    enough = vectors >= (1 if wanted == "last" else 2)
+    if whole and enough and outputs >= 16 and _blocks_waste(outputs, lanes) <= 0.15:
         blocks = _LAST_BLOCKS[many_registers]
-        width = min(blocks, key=lambda n: (_blocks_waste(vectors, n), -n))
+        # one vector of weights a broadcast input keeps the load units as busy as the multipliers
+        width = min(blocks, key=lambda n: (-(-vectors // n) * n * (1.25 if n == 1 else 1), -n))
         return ConvKernel("last", "any", "last", lanes, lanes, blocks[width], width)
     if shape.group_inputs == outputs == 1 < shape.groups and shape.groups % lanes == 0 and shape.groups >= 16:
         blocks, vectors = _DEPTHWISE_BLOCKS[many_registers], shape.groups // lanes

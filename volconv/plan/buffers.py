@@ -62,13 +62,16 @@ def _phase_kinds(op: Conv3d | ConvTranspose3d) -> tuple[tuple[int, int], ...]:
     return tuple((prod(map(len, reads)) if reads else 0, phases) for reads, phases in kinds.items())
 
 
-def choose_kernels(graph: Graph) -> dict[str, ConvKernel]:
-    """Return the kernel of every convolution."""
-    return {
-        node.name: choose_conv(conv_shape(node.op, node.wire.dtype, node.algorithm))
-        for node in graph.nodes
-        if isinstance(node.op, Conv3d | ConvTranspose3d)
-    }
+def choose_kernels(graph: Graph, bits: int | None = None) -> dict[str, ConvKernel]:
+    """Return the kernel of every convolution, for this processor's vectors or those of `bits`."""
+    kernels: dict[str, ConvKernel] = {}
+    for node in reversed(graph.nodes):
+        if isinstance(node.op, Conv3d | ConvTranspose3d):
+            readers = [kernels.get(reader.name) for reader in graph.consumers(node.name)]
+            last = all(kernel is not None and kernel.reads == "last" for kernel in readers)
+            wanted: Layout | None = "last" if last and readers and node.name not in graph.outputs else None
+            kernels[node.name] = choose_conv(conv_shape(node.op, node.wire.dtype, node.algorithm), bits, wanted)
+    return {node.name: kernels[node.name] for node in graph.nodes if node.name in kernels}
 
 
 def reads_outside(node: Node, index: int, wire: Wire) -> bool:
