@@ -32,3 +32,19 @@ def test_inputs_and_paths_that_disagree_are_shown(tmp_path):
     assert "0.5 voxels apart; the result lies where 'skip' does" in note
     assert f"note     {note}" in str(plan)
     assert "input > down > up" in note
+
+
+def test_each_stage_tells_its_kernel_why_and_how_long(tmp_path):
+    nib.save(nib.Nifti1Image(np.zeros((40, 40, 40), "f4"), np.eye(4)), tmp_path / "x.nii")
+    smooth = {"op": "Conv3d", "padding": "same", "weight": {"generator": "mean", "size": 9}}
+    dense = {**CONV, "out_channels": 16}
+    stages = [smooth, {**dense, "name": "thin"}, {**dense, "name": "deep"}, {**CONV, "name": "few", "out_channels": 5}]
+    spec = {"volconv": 1, "stages": [*stages, {**CONV, "name": "pairs", "out_channels": 5}, {"op": "Abs"}]}
+    whole = volconv.plan(spec, tmp_path / "x.nii").stages
+    assert [stage["why"] for stage in whole] == [
+        "27 products for 729", "", "64 products for 216", "4 products for 6", "4 products for 6",
+    ]  # fmt: skip
+    cut = volconv.plan(spec, tmp_path / "x.nii", tile=(10, 10, 10)).stages
+    assert all(0 < a["seconds"] < b["seconds"] for a, b in zip(whole[:-1], cut[:-1], strict=True))
+    text = str(volconv.plan(spec, tmp_path / "x.nii"))
+    assert "winograd, channels last (64 products for 216)" in text

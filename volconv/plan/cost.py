@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from ..geometry import Triple
-from ..graph.model import Graph
+from ..graph.model import Graph, Node
 from ..kernels.catalog import ConvKernel, conv_seconds
 from ..kernels.catalog_memory import packed_bytes, scratch_bytes
 from ..ops.conv3d import Conv3d
@@ -126,19 +126,25 @@ def price(
     macs = packed = scratch = 0
     for node in graph.nodes:
         macs += node.macs(voxels[node.name])
+        seconds += stage_seconds(node, voxels[node.name], threads)
         if isinstance(node.op, Conv3d | ConvTranspose3d):
             shape = conv_shape(node.op, node.wire.dtype, node.algorithm)
-            seconds += conv_seconds(shape, voxels[node.name], threads)
             packed += sum(t.nbytes for t in node.tensors.values()) + packed_bytes(kernels[node.name], shape)
             scratch = max(scratch, scratch_bytes(kernels[node.name], shape, threads))
-        else:
-            sweeps = (len(node.inputs) + 1) / 2  # a copy reads once and writes once
-            seconds += sweeps * voxels[node.name] * node.wire.channels * itemsize / _COPY_RATE / threads
     for name, buffer in layouts.buffers.items():
         if buffer.source is not None or buffer.wire == "input":
             seconds += voxels[name] * buffer.channels * itemsize / _COPY_RATE
     seconds += _reading_seconds(cuts, traffic, graph.input.channels, itemsize)
     return Cost(places, arena, _peak(graph, layouts, cuts, traffic, arena + packed + scratch), seconds, macs)
+
+
+def stage_seconds(node: Node, voxels: int, threads: int) -> float:
+    """Return a rough time for `voxels` voxels of every channel of `node`, by `threads` threads."""
+    if isinstance(node.op, Conv3d | ConvTranspose3d):
+        return conv_seconds(conv_shape(node.op, node.wire.dtype, node.algorithm), voxels, threads)
+    sweeps = (len(node.inputs) + 1) / 2  # a copy reads once and writes once
+    itemsize = 8 if node.wire.dtype == "float64" else 4
+    return sweeps * voxels * node.wire.channels * itemsize / _COPY_RATE / threads
 
 
 def _reading_seconds(cuts: tuple[AxisCut, AxisCut, AxisCut], traffic: Traffic, channels: int, itemsize: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 from ..geometry import Triple
@@ -10,6 +11,8 @@ from ..graph.model import INPUT, Graph, Node
 from ..graph.passes import chain_names
 from ..graph.places import list_disagreements
 from ..numeric import HALVES, compute_dtype
+from ..ops.conv3d import Conv3d
+from .cost import stage_seconds
 from .model import Plan
 from .tiling import format_bytes
 
@@ -53,7 +56,25 @@ def _describe_stage(plan: Plan, node: Node) -> dict[str, Any]:
         "macs": node.macs(node.wire.shape[0] * node.wire.shape[1] * node.wire.shape[2]),
         "halo": [max(sides) for sides in zip(*(halo(plan, name) for name in node.inputs), strict=True)],
         "kernel": node.op.kernel if kernel is None else f"{kernel.algorithm}, channels {kernel.writes}",
+        "why": _reason(node),
+        "seconds": round(stage_seconds(node, computed_voxels(plan, node.name), plan.threads) * plan.batch, 6),
     }
+
+
+def _reason(node: Node) -> str:
+    """Return what a convolution's algorithm saves, empty where every product is taken."""
+    op = node.op
+    if not isinstance(op, Conv3d) or node.algorithm == "direct":
+        return ""
+    taps = prod(op.kernel_size)
+    if node.algorithm == "factored":
+        return f"{sum(op.kernel_size)} products for {taps}"
+    return "64 products for 216" if node.algorithm == "winograd" else "4 products for 6"
+
+
+def computed_voxels(plan: Plan, wire: str) -> int:
+    """Return how many voxels of `wire` all tiles compute or read, those several tiles need as often."""
+    return prod(sum(w[wire].inner[1] - w[wire].inner[0] for w in cells) for cells in plan.windows)
 
 
 def halo(plan: Plan, wire: str) -> Triple:
@@ -86,7 +107,7 @@ def _plain(value: Any) -> Any:
 def format_plan(plan: Plan) -> str:
     """Return the plan as text: a row a stage, then tiles, memory and time."""
     document = describe_plan(plan)
-    header = ("stage", "op", "shape", "channels", "parameters", "multiply-adds", "halo", "kernel")
+    header = ("stage", "op", "shape", "channels", "parameters", "multiply-adds", "halo", "kernel", "seconds")
     before = [INPUT, *(stage["name"] for stage in document["stages"])]
     rows = [header, *(_row(stage, name) for stage, name in zip(document["stages"], before, strict=False))]
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
@@ -122,7 +143,8 @@ def _row(stage: Mapping[str, Any], before: str) -> tuple[str, ...]:
         parameters or "-",
         _si(stage["macs"]),
         _times(stage["halo"]) if any(stage["halo"]) else "-",
-        stage["kernel"],
+        f"{stage['kernel']} ({stage['why']})" if stage["why"] else stage["kernel"],
+        f"{stage['seconds']:.2g}",
     )
 
 
