@@ -43,7 +43,8 @@ share a kernel have the same loop.
 
 Where a kernel has several such loops: `rows` takes runs of loads that both of its rows use, then runs that one uses;
 `sweep` has those of the middle taps and of few taps along d and h, the first and last taps of these, which store their
-rows, and the taps along w."""
+rows, and the taps along w. `depthwise` takes three taps along w at once, or one where they are not neighbours: a round
+goes one of the two ways, and the table counts both."""
 _MEMORY_TEXT = """\
 ## Memory
 

@@ -8,23 +8,22 @@ import numpy as np
 
 from . import conv_plan as at
 from .bound_direct import BoundConv
-from .conv_pack import LINE_BYTES, align_values
+from .conv_pack import align_values
+from .products import SLID
 
 Array = np.ndarray[Any, Any]
-_CACHED_PLANES = 3 << 18  # bytes of inputs that a band's planes may take: with weights they stay in the L2 cache
+_CACHED_PLANES = 3 << 17  # bytes of inputs that a band reads at a time: outputs push more than that from the L2 cache
 
 
 class BoundDepthwise(BoundConv):
     """A convolution of each channel by itself; input and output lie channels last."""
 
     def _place_taps(self, plan: Array, taps: Array) -> tuple[Array, Array]:
-        reach = int(taps.max() - taps.min()) if len(taps) else 0
-        planes = reach // max(1, int(plan[at.X_Z])) + 1
-        row = max(1, int(plan[at.X_Y])) * self.shape.itemsize
-        plan[at.BAND] = max(4, min(int(plan[at.N_Y]), _CACHED_PLANES // (planes * row)))
-        plan[at.AHEAD] = taps.max(initial=0) + plan[at.X_Y]
-        plan[at.STRIP] = 2 * self.kernel.block
-        return self._weights, taps
+        reach, step = int(taps.max() - taps.min()) if len(taps) else 0, max(1, int(plan[at.X_Y]))
+        planes, rest = divmod(reach, max(1, int(plan[at.X_Z])))
+        rows = _CACHED_PLANES // ((planes + 1) * step * self.shape.itemsize) - rest // step
+        plan[at.BAND] = max(4, min(int(plan[at.N_Y]), rows))
+        return self._weights, np.concatenate([taps, _find_slid(taps, int(plan[at.X_X]))])
 
     def _by_blocks(self, rows: Array) -> Array:
         """Return (n, channel) as flat (channel block, n, width), zero where the last block is not full."""
@@ -44,6 +43,8 @@ class BoundDepthwise(BoundConv):
         plan[at.AFFINE], plan[at.MODE], plan[at.THREADS] = self._affine, self._mode, threads
         plan[at.ACTIVATE] = self._activate
 
-    def _fetch_ahead(self, plan: Array) -> None:
-        line = LINE_BYTES // self.shape.itemsize
-        plan[at.AHEAD_LINES], plan[at.LINE] = -(-self._width // line), line
+
+def _find_slid(taps: Array, step: int) -> Array:
+    """Return for each tap whether `SLID` of them begin there that lie `step` elements apart."""
+    steps = np.diff(taps) == step
+    return np.array([i + SLID <= len(taps) and steps[i : i + SLID - 1].all() for i in range(len(taps))], np.int64)

@@ -1,8 +1,8 @@
 """Convolution of each channel by itself, with vectors of channels: reads and writes channels last.
 
 A block of voxels x channel vectors of sums stays in registers; each product multiplies a voxel's inputs with a column
-of weights. Jobs are bands of rows through many planes, gone through in strips of a few voxels along w, so that planes
-come from the second cache and rows from the first when they are read again.
+of weights, and neighbours along w share the inputs they load. Jobs are bands of rows through many planes, gone through
+in strips of one block along w, so that planes come from the second cache and rows from the first when read again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .blocks import Block
 from .conv_finish import make_activate_row, rename
 from .conv_last import fetch_ahead, finish_vectors, place_voxels
 from .jit import device, flat, int64, prange, register, void
-from .products import fma_channels
+from .products import SLID, fma_channels, fma_slid
 from .simd import (
     advance,
     columns_of,
@@ -43,24 +43,29 @@ def _make_job(real: Any, code: int) -> Any:
         columns = min(columns_of(kind), plan[at.GROUP_OUTPUTS] // lanes_of(kind) - block * columns_of(kind))
         x0, out0 = pointer(x, plan[at.X_START] + block * width), pointer(out, plan[at.OUT_START] + block * width)
         weights0, table0 = pointer(weights, block * products * width), pointer(table, block * at.TABLE_ROWS * width)
-        shifts = pointer(offsets, 0)
+        shifts, slid = pointer(offsets, 0), pointer(offsets, products)
         inputs, outputs = make_places(kind), make_places(kind)
-        strip = plan[at.STRIP]
         for z in range(z0, min(z0 + plan[at.PER_JOB], plan[at.N_Z])):
-            for left in range(0, plan[at.N_X], strip):
+            for voxel in range(0, plan[at.N_X], rows_of(kind)):
+                left = plan[at.N_X] - voxel
                 for y in range(y0, y1):
-                    stop = min(left + strip, plan[at.N_X])
-                    for voxel in range(left, stop, rows_of(kind)):
-                        place_voxels(kind, inputs, outputs, (z, y, voxel), stop - voxel, plan)
-                        fetch_ahead(kind, x0, inputs, out0, outputs, plan)
-                        sums = zeros(kind)
-                        for k in range(products):
-                            sums = fma_channels(sums, advance(x0, shifts[k]), inputs, advance(weights0, k * width))
-                        sums = finish_vectors(kind, sums, table0, plan)
-                        store_voxels(sums, out0, outputs, columns)
-                        if plan[at.ACTIVATE]:
-                            for row in range(min(rows_of(kind), stop - voxel)):
-                                activate_row(advance(out0, outputs[row]), columns * lanes_of(kind), 1, table0, width)
+                    place_voxels(kind, inputs, outputs, (z, y, voxel), left, plan)
+                    fetch_ahead(kind, x0, inputs, out0, outputs, plan)
+                    sums = zeros(kind)
+                    k = 0
+                    while k < products:
+                        x1, weights1 = advance(x0, shifts[k]), advance(weights0, k * width)
+                        if slid[k] and left >= rows_of(kind):
+                            sums = fma_slid(sums, advance(x1, inputs[0]), plan[at.X_X], weights1)
+                            k += SLID
+                        else:
+                            sums = fma_channels(sums, x1, inputs, weights1)
+                            k += 1
+                    sums = finish_vectors(kind, sums, table0, plan)
+                    store_voxels(sums, out0, outputs, columns)
+                    if plan[at.ACTIVATE]:
+                        for row in range(min(rows_of(kind), left)):
+                            activate_row(advance(out0, outputs[row]), columns * lanes_of(kind), 1, table0, width)
 
     return device(rename(conv_depthwise_job, f"conv_depthwise_job_{code}"))
 
@@ -71,8 +76,9 @@ def make_conv_depthwise(real: Any, lanes: int, rows: int, columns: int, code: in
 
     It computes, for every voxel of the plan's box and every channel c, the sum over k = 0, 1, … in this order of
     fma(x[voxel + offsets[k], c], weights[k, c], sum), from zero, and then the epilogue. Threads take jobs from a
-    counter: a job is a band of BAND rows in PER_JOB planes of one block of channels, in strips of STRIP voxels. `code`
-    is that of an activation to apply to what was just stored, or 0: bounds and slopes are applied in registers.
+    counter: a job is a band of BAND rows in PER_JOB planes of one block of channels. Behind the offsets lies for each
+    tap whether `SLID` of them begin there that are neighbours along w. `code` is that of an activation to apply to what
+    was just stored, or 0: bounds and slopes are applied in registers.
     """
     kind = Block(real, lanes, rows, columns)
     conv_depthwise_job = _make_job(real, code)

@@ -46,6 +46,34 @@ def fma_channels(_context: Any, sums: Any, inputs: Any, places: Any, weights: An
     return sums(sums, inputs, places, weights), build
 
 
+SLID = 3
+"""Taps that `fma_slid` takes at a time: their weights and the sums of a block fit the registers."""
+
+
+@intrinsic
+def fma_slid(_context: Any, sums: Any, inputs: Any, _step: Any, weights: Any) -> Any:
+    """Do `fma_channels` for `SLID` taps one after the other, where voxels and taps lie `step` elements apart.
+
+    Each input is loaded once for all its taps: a load a product holds up the multipliers. Every sum takes its taps in
+    order, as its inputs come in order.
+    """
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        vectors, lanes = Vectors(builder, sums), sums.lanes
+        values, start = split_block(builder, sums, args[0]), args[1]
+        filters = [vectors.load(vectors.at(args[3], i * lanes)) for i in range(SLID * sums.columns)]
+        for voxel in range(sums.rows + SLID - 1):
+            for c in range(sums.columns):
+                read = vectors.load(vectors.at(start, c * lanes))
+                for tap in range(max(0, voxel - sums.rows + 1), min(SLID, voxel + 1)):
+                    i = (voxel - tap) * sums.columns + c
+                    values[i] = vectors.fma(read, filters[tap * sums.columns + c], values[i])
+            start = vectors.at(start, args[2])
+        return join_block(builder, sums, values)
+
+    return sums(sums, inputs, types.int64, weights), build
+
+
 def _fma_lanes(builder: Any, sums: Block, args: Any, low: int, high: int) -> Any:
     """Generate `fma_lanes` for the columns `low` to `high`; args are sums, inputs, spacing, weights."""
     vectors = Vectors(builder, sums)
