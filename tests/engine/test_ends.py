@@ -64,6 +64,20 @@ def test_nothing_is_written_beside_the_result(op, tile):
         assert (memory[-256:] == MARK).all()
 
 
+@pytest.mark.parametrize(("op", "copied"), [("last", False), ("first", True)])
+def test_an_input_without_borders_is_read_where_it_lies(op, copied):
+    graph = make_graph(OPS[op], (4, 5, 19))
+    plan = make_plan(graph, budget=2**34, traffic=Traffic())
+    engine = NumbaEngine(1)
+    engine.prepare(plan)
+    engine.arena.flat[...] = MARK
+    wire, volume = graph.wire("op"), np.ones((OPS[op].in_channels, 4, 5, 19), "f4")
+    for tile in plan.tiles:
+        engine.run_between(tile, Ends(volume, {"op": np.empty((wire.channels, *wire.shape), "f4")}), None)
+    view = engine.arena.view(INPUT, plan.tiles[0].cell)
+    assert (engine.arena.array(view) != MARK).any() == copied
+
+
 def test_a_view_spans_the_memory_of_its_array_alone():
     whole = np.arange(3 * 4 * 5 * 6, dtype="f4").reshape(3, 4, 5, 6)
     for part in (whole, whole[1:, ::2, ::-1, 1:5], whole.transpose(3, 1, 2, 0)[::-1], whole[:1, :1, :1, :1]):

@@ -65,9 +65,9 @@ def fresh_cache(tmp_path, monkeypatch):
     jit.kernel_cache.cache_clear()
 
 
-def squares(edge):
+def squares(ahead):
     """A kernel quick to compile that nothing else uses."""
-    return KernelSpec("copies.squares", "float64", (edge,))
+    return KernelSpec("copies.squares", "float64", (1, ahead))
 
 
 def forget(monkeypatch):

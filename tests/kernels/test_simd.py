@@ -164,3 +164,19 @@ def test_wide_vectors_are_not_split() -> None:
     fused = [line for line in assembly.splitlines() if "vfmadd" in line and "ps" in line]
     assert fused
     assert all("zmm" in line for line in fused)
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4, 16])
+def test_squares_are_transposed_and_nothing_beside_them_is_written(numbers, lanes) -> None:
+    kind = blocks.Block(types.float32, lanes, lanes, 1)
+
+    @numba.njit
+    def move(x, out):
+        square = simd.transpose_rows(simd.load_rows(kind, simd.pointer(x, 3), 11))
+        simd.store_rows(square, simd.pointer(out, 2), lanes + 1)
+
+    out, want = np.zeros(2 + lanes * (lanes + 1), F), np.zeros(2 + lanes * (lanes + 1), F)
+    square = np.lib.stride_tricks.as_strided(numbers[3:], (lanes, lanes), (44, 4))
+    want[2:].reshape(lanes, lanes + 1)[:, :lanes] = square.T
+    move(numbers, out)
+    np.testing.assert_array_equal(out, want)

@@ -97,7 +97,7 @@ class NumbaEngine:
         views = {buffer.name: self.arena.view(buffer.name, tile.cell) for buffer in self.plan.buffers}
         views |= ends.targets(self.plan, tile, views)
         source = ends.source()
-        if source is not None and self._takes_voxels(INPUT):
+        if source is not None and (self._takes_voxels(INPUT) or self._reads_anywhere(INPUT, source)):
             views[INPUT] = source  # nobody needs it copied
 
         def store(name: str, region: Region, view: View) -> None:
@@ -131,6 +131,17 @@ class NumbaEngine:
             if name in step.sources
         }
         return kernels <= {"copy", "pointwise"} and self._shapes[name].dtype not in HALVES
+
+    def _reads_anywhere(self, name: str, source: View) -> bool:
+        """Return whether each reader of buffer `name` is a convolution that reads its voxels, no border, nothing else.
+
+        Neighbours lie side by side along x or the channels, else a copy pays.
+        """
+        kernels, wire = self.plan.kernels, self._shapes[name]
+        readers = [step.node for step in self.plan.steps if name in step.sources]
+        alone = all(reader in kernels and kernels[reader].name == "last" for reader in readers)
+        plain = self._modes[name] is None and wire.dtype not in HALVES
+        return alone and plain and 1 in (source.steps[0], source.steps[3])
 
     def _round(self, step: Step, target: View) -> None:
         """Round what has just been read or computed, where it is kept in half precision; copies are rounded already."""

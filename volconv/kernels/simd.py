@@ -281,6 +281,52 @@ def store_lanes(_context: Any, block: Any, target: Any, _channel_step: Any, _col
 
 
 @intrinsic
+def load_rows(_context: Any, block: Any, source: Any, _step: Any) -> Any:
+    """Return the block, of the block type given and one column, whose row r is the vector at source + r * step."""
+    kind = block.instance_type
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        vectors = Vectors(builder, kind)
+        places = (vectors.at(args[1], builder.mul(args[2], INT64(r))) for r in range(kind.rows))
+        return join_block(builder, kind, [vectors.load(place) for place in places])
+
+    return kind(block, source, types.int64), build
+
+
+@intrinsic
+def transpose_rows(_context: Any, block: Any) -> Any:
+    """Return the square block (as many rows as lanes, a power of two; one column) with lanes and rows exchanged."""
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        rows, lanes = split_block(builder, block, args[0]), block.lanes
+        apart = lanes // 2
+        while apart:  # halves, quarters, ... change sides
+            low = [n if not n & apart else n - apart + lanes for n in range(lanes)]
+            high = [n + apart if not n & apart else n + lanes for n in range(lanes)]
+            masks = [ir.Constant(ir.VectorType(INT32, lanes), numbers) for numbers in (low, high)]
+            for r in (r for r in range(lanes) if not r & apart):
+                pair = rows[r], rows[r + apart]
+                rows[r], rows[r + apart] = (builder.shuffle_vector(*pair, mask) for mask in masks)
+            apart //= 2
+        return join_block(builder, block, rows)
+
+    return block(block), build
+
+
+@intrinsic
+def store_rows(_context: Any, block: Any, target: Any, _step: Any) -> Any:
+    """Store row r of a block of one column at target + r * step."""
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        vectors = Vectors(builder, block)
+        for r, value in enumerate(split_block(builder, block, args[0])):
+            vectors.store(value, vectors.at(args[1], builder.mul(args[2], INT64(r))))
+        return _context.get_dummy_value()
+
+    return types.void(block, target, types.int64), build
+
+
+@intrinsic
 def next_job(_context: Any, counter: Any) -> Any:
     """Add one to the int64 at `counter`, as one step for all threads, and return what it was."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from math import prod
 from typing import Any
 
@@ -37,38 +38,38 @@ class Walk:
 
     axes: tuple[Axis, ...]
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
         """Places along each axis."""
         return tuple(axis.size for axis in self.axes)
 
-    @property
+    @cached_property
     def x_steps(self) -> tuple[int, ...]:
         """Elements from one place to the next in the array read."""
         return tuple(axis.x_step for axis in self.axes)
 
-    @property
+    @cached_property
     def more_steps(self) -> tuple[tuple[int, ...], ...]:
         """The same for each further array read."""
         return tuple(zip(*(axis.more for axis in self.axes), strict=True))
 
-    @property
+    @cached_property
     def out_steps(self) -> tuple[int, ...]:
         """Elements from one place to the next in the array written."""
         return tuple(axis.out_step for axis in self.axes)
 
-    @property
+    @cached_property
     def channel_steps(self) -> tuple[int, ...]:
         """Channels from one place to the next."""
         return tuple(int(axis.period > 0) for axis in self.axes)
 
-    @property
+    @cached_property
     def segment(self) -> int:
         """Elements of the innermost axis taken at once; whole rounds of channels where it counts channels."""
         period = max(1, self.axes[4].period)
         return max(1, SEGMENT // period) * period
 
-    @property
+    @cached_property
     def tasks(self) -> int:
         """Parts to share among threads."""
         return min(_TASKS, prod(self.sizes[:4]) * -(-self.sizes[4] // self.segment))
@@ -98,8 +99,18 @@ def make_walk(
     more : sequence of 4 ints
         The steps of further arrays that are read.
     """
-    period = channels if by_channel else 0
-    sizes = (channels, *box)
+    further = tuple(tuple(steps) for steps in more)
+    return _join_axes(tuple(x_steps), tuple(out_steps), (channels, *box), channels if by_channel else 0, further)
+
+
+@lru_cache(maxsize=256)  # tile after tile is walked alike, and this takes longer than starting a kernel
+def _join_axes(
+    x_steps: tuple[int, ...],
+    out_steps: tuple[int, ...],
+    sizes: tuple[int, ...],
+    period: int,
+    more: tuple[tuple[int, ...], ...],
+) -> Walk:
     axes = [
         Axis(sizes[n], x_steps[n], out_steps[n], 0 if n else period, tuple(steps[n] for steps in more))
         for n in range(4)
