@@ -65,7 +65,7 @@ LAYERS = (
     _conv("32→32, 1³", "last", 32, 32, 1),
     _conv("1→8, 5³", "first", 1, 8, 5),
     _conv("5→5, 3³, stride 2", "first", 5, 5, 3, stride=2),
-    _conv("5→5, 3³, dilation 32", "first", 5, 5, 3, dilation=32),
+    _conv("5→5, 3³, dilation 17", "first", 5, 5, 3, dilation=17),
     _up("transposed 8→5, 3³, stride 2", "first", 8, 5, 3),
     _conv("16→1, 3³", "rows", 16, 1, 3),
     _conv("1→1, 9³, dense", "rows", 1, 1, 9),
