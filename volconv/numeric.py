@@ -34,3 +34,11 @@ def round_to(values: NDArray[Any], dtype: str) -> NDArray[Any]:
     """Return `values` rounded to `dtype`, in the type `dtype` is computed in; beyond its range they are infinite."""
     with np.errstate(over="ignore"):
         return values.astype(numpy_dtype(dtype)).astype(compute_dtype(dtype))
+
+
+def label_dtype(labels: int) -> np.dtype[np.unsignedinteger[Any]]:
+    """Return the smallest unsigned integer type that holds `labels` different labels, from 0 on."""
+    for kind in (np.uint8, np.uint16):
+        if labels <= np.iinfo(kind).max + 1:
+            return np.dtype(kind)
+    return np.dtype(np.uint32)

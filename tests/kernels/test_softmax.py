@@ -24,7 +24,9 @@ def bound(volume, expected, log):
     eps = np.finfo(volume.dtype).eps
     largest = np.abs(volume.astype(np.float64)).max(axis=0)
     relative = eps * (len(volume) / 2 + 4 + 2 * largest)
-    return relative + 2 * eps * np.abs(expected) if log else relative * expected + np.finfo(volume.dtype).smallest_normal
+    return (
+        relative + 2 * eps * np.abs(expected) if log else relative * expected + np.finfo(volume.dtype).smallest_normal
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph.model import Node
-from ..kernels import naive
+from ..kernels import naive, naive_labels
 from ..ops.activations import Activation
 from ..ops.affine import Affine
 from ..ops.batch_norm import BatchNorm
 from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
+from ..ops.largest_component import LargestComponent
 
 Floats = NDArray[np.float64]
 Tensors = Mapping[str, Floats]
@@ -68,10 +69,23 @@ def _pointwise(op: Activation | BatchNorm, inputs: Sequence[Floats], tensors: Te
     return naive.batch_norm(inputs[0], mean, variance, tensors.get("weight"), tensors.get("bias"), op.eps)
 
 
+def _largest_component(op: LargestComponent, inputs: Sequence[Floats], tensors: Tensors) -> Floats:  # noqa: ARG001
+    return _per_channel(lambda x: naive_labels.largest_component(x, op.connectivity), inputs[0])
+
+
+def _per_channel(function: Callable[[Floats], Floats], x: Floats) -> Floats:
+    return np.concatenate([function(channel[None]) for channel in x])
+
+
 TWINS: dict[str, Twin] = {
     "add": lambda op, inputs, tensors: naive.add(inputs),  # noqa: ARG005
+    "argmax": lambda op, inputs, tensors: naive_labels.argmax(inputs[0], last=op.last),  # noqa: ARG005
     "conv_transpose": _conv_transpose,
     "copy": lambda op, inputs, tensors: inputs[0],  # noqa: ARG005
+    "fill_holes": lambda op, inputs, tensors: _per_channel(naive_labels.fill_holes, inputs[0]),  # noqa: ARG005
+    "largest_component": _largest_component,
     "pointwise": _pointwise,
+    "remap": lambda op, inputs, tensors: naive_labels.remap(inputs[0], dict(op.labels)),  # noqa: ARG005
+    "softmax": lambda op, inputs, tensors: naive_labels.softmax(inputs[0], log=op.log),  # noqa: ARG005
     "vector_norm": lambda op, inputs, tensors: naive.vector_norm(inputs[0]),  # noqa: ARG005
 }

@@ -133,8 +133,9 @@ class NumbaEngine:
 
     def _round(self, step: Step, target: View) -> None:
         """Round what has just been read or computed, where it is kept in half precision; copies are rounded already."""
-        dtype = self._shapes[step.target].dtype
-        if dtype in HALVES and step.kind != "copy":
+        wire = self._shapes[step.target]
+        dtype = wire.dtype
+        if dtype in HALVES and step.kind != "copy" and not wire.labels:
             region = target.inner
             start = target.at(region.start)
             run_round(dtype, target.flat, start, target.steps, region.shape, target.channels)

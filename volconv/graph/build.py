@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import ShapeError, SpecError, WeightsError
 from ..numeric import HALVES, compute_dtype, round_to
-from ..ops.base import Array, Op, Wire
+from ..ops.base import Array, Op, Wire, infer_wire
 from ..ops.reader import Context, Dialect, OpReader
 from ..ops.registry import get_dialect
 from ..spec.model import GeneratorSource, InitSource, InlineSource, KeySource, Spec, Stage, TensorSource
@@ -18,6 +18,7 @@ from ..values import Values, nearest
 from .model import INPUT, Graph, Node
 from .places import check_inputs
 from .tensors import OwnKey, TensorLoader, Wanted, check_shape
+from .trailing import check_inputs_in_tiles
 
 
 def build_graph(spec: Spec, wire: Wire, loader: TensorLoader, extra_outputs: tuple[str, ...] = ()) -> Graph:
@@ -73,7 +74,8 @@ def _build_node(stage: Stage, volume: Wire, nodes: Mapping[str, Node], dialect: 
     try:
         check_inputs(stage.inputs, volume, nodes)
         op, tensors = _read(stage, reader, values, wires[0], loader)
-        return Node(stage.name, stage.op, op, stage.inputs, op.out_wire(wires), tensors)
+        check_inputs_in_tiles(op, stage.op, stage.inputs, nodes)
+        return Node(stage.name, stage.op, op, stage.inputs, infer_wire(op, wires), tensors)
     except ShapeError as error:
         if error.file or error.where:
             raise

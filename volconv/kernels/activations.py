@@ -43,7 +43,7 @@ def make_activations(real: Any) -> dict[str, Callable[..., Any]]:
 
 def _make_simple(real: Any) -> dict[str, Callable[..., Any]]:
     number = np.float32 if real.bitwidth == 32 else np.float64
-    zero, three, six = number(0), number(3), number(6)
+    zero, one, three, six = number(0), number(1), number(3), number(6)
 
     @inlined
     def identity(v: Any) -> Any:
@@ -68,6 +68,10 @@ def _make_simple(real: Any) -> dict[str, Callable[..., Any]]:
         gate = zero if gate < zero else gate
         return v * (six if gate > six else gate) / six
 
+    @inlined
+    def threshold(v: Any, least: Any) -> Any:
+        return one if v > least else zero
+
     return {
         "identity": identity,
         "relu": relu,
@@ -76,6 +80,7 @@ def _make_simple(real: Any) -> dict[str, Callable[..., Any]]:
         "hardswish": hardswish,
         "clip": clip,
         "abs": fabs,
+        "threshold": threshold,
     }
 
 
@@ -157,7 +162,7 @@ def make_finish_row(real: Any, per_lane: bool) -> Callable[..., Any]:
     activations = make_activations(real)
     rows = [_make_row(name, activations[name], per_lane) for name in ACTIVATIONS]
     (identity, relu, leaky_relu, prelu, elu, selu, gelu, gelu_tanh) = rows[:8]
-    (silu, sigmoid, tanh, softplus, hardswish, clip, absolute) = rows[8:]
+    (silu, sigmoid, tanh, softplus, hardswish, clip, absolute, threshold) = rows[8:]
 
     @inlined
     def finish_row(code: Any, affine: Any, out: Any, start: Any, n: Any, tables: Any, c: Any, p: Any, q: Any) -> None:
@@ -200,8 +205,10 @@ def make_finish_row(real: Any, per_lane: bool) -> Callable[..., Any]:
             hardswish(*row)
         elif code == 13:
             clip(*row)
-        else:
+        elif code == 14:
             absolute(*row)
+        else:
+            threshold(*row)
 
     return finish_row
 

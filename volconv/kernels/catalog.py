@@ -36,6 +36,7 @@ ACTIVATIONS: Mapping[str, tuple[str, ...]] = {
     "hardswish": (),
     "clip": ("min", "max"),
     "abs": (),
+    "threshold": ("threshold",),
 }
 """Functions of one value a kernel can apply and their parameters in order (a PReLU's slopes are an array apart)."""
 

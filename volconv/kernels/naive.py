@@ -230,4 +230,5 @@ _ACTIVATIONS: dict[str, Callable[..., Floats]] = {
     "hardswish": lambda x: x * np.clip(x + 3.0, 0.0, 6.0) / 6.0,
     "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
     "abs": np.abs,
+    "threshold": lambda x, least: (x > least).astype(np.float64),
 }

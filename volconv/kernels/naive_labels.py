@@ -24,15 +24,15 @@ def softmax(x: ArrayLike, *, log: bool = False) -> Floats:
         shifted = x - x.max(axis=0)
         total = np.exp(shifted).sum(axis=0)
         out: Floats = shifted - np.log(total) if log else np.exp(shifted) / total
-    return np.where(np.isnan(total), np.nan, out)
+    out[:, np.isnan(total)] = np.nan
+    return out
 
 
 def argmax(x: ArrayLike, *, last: bool = False) -> Floats:
     """Return the number of the largest channel, (1, D, H, W): the first of equal ones, or the last; NaN is largest."""
     x = np.asarray(x, np.float64)
-    if last:
-        return (len(x) - 1 - np.argmax(x[::-1], axis=0)[None]).astype(np.float64)
-    return np.argmax(x, axis=0)[None].astype(np.float64)
+    number = len(x) - 1 - np.argmax(x[::-1], axis=0) if last else np.argmax(x, axis=0)
+    return np.asarray(number[None], np.float64)
 
 
 def remap(x: ArrayLike, labels: Mapping[int, int]) -> Floats:
@@ -81,7 +81,7 @@ def largest_component(labels: ArrayLike, connectivity: int = 26) -> Floats:
         parts = components(volume == label, connectivity)
         largest = 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
         out[parts == largest] = label
-    return out[None]
+    return out.reshape(1, *out.shape)
 
 
 def fill_holes(labels: ArrayLike) -> Floats:
@@ -100,7 +100,7 @@ def fill_holes(labels: ArrayLike) -> Floats:
             inside = parts == part
             fills = inside & (volume == 0) & (size_of > inside.sum())
             out[fills], size_of[fills] = label, inside.sum()
-    return out[None]
+    return out.reshape(1, *out.shape)
 
 
 def _faces(volume: NDArray[Any]) -> list[NDArray[Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from ..errors import ShapeError
@@ -31,11 +31,11 @@ class Activation(Local):
     kernel: ClassVar[str] = "pointwise"
 
     def out_wire(self, inputs: tuple[Wire, ...]) -> Wire:
-        """Return the input's wire."""
+        """Return the input's wire; behind a threshold, that of labels 0 and 1."""
         (wire,) = inputs
         if self.slopes not in (0, 1, wire.channels):
             raise ShapeError(f"num_parameters {self.slopes} on {wire.channels} channels, expected 1 or {wire.channels}")
-        return wire
+        return replace(wire, labels=2) if self.kind == "threshold" else wire
 
     def macs(self, voxels: int) -> int:  # noqa: ARG002
         """Return 0: no products are summed."""

@@ -13,7 +13,7 @@ The contract, enforced by `volconv.testing.op_contract`:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -24,6 +24,8 @@ from ..geometry import IDENTITY, Floats3, Triple, VoxelMap
 Array = NDArray[Any]
 Interval = tuple[int, int]
 AXIS_NAMES = ("D", "H", "W")
+MOST_LABELS = 2**24
+"""Labels are numbers below this: every one of them is exact in float32."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,9 @@ class Wire:
         Of this grid along D, H, W; None where the scan does not say.
     moves : int
         Stages between the input volume and here whose grid is not that of what they read.
+    labels : int
+        Of a label map: how many there may be, 0 among them, so that all are below it. They are whole numbers that are
+        never rounded to half precision. 0 for features.
     """
 
     shape: Triple
@@ -51,9 +56,10 @@ class Wire:
     voxel_map: VoxelMap = IDENTITY
     spacing_mm: Floats3 | None = None
     moves: int = 0
+    labels: int = 0
 
     def derived(self, shape: Triple, channels: int, step: VoxelMap | None = None) -> Wire:
-        """Return the wire behind an operator that maps its output voxels to this grid by `step`."""
+        """Return the wire of features behind an operator that maps its output voxels to this grid by `step`."""
         if step is None or step.is_identity:
             return Wire(shape, channels, self.dtype, self.voxel_map, self.spacing_mm, self.moves)
         spacing = self.spacing_mm
@@ -67,7 +73,7 @@ class Op(Protocol):
     """One operator with all its parameters."""
 
     kernel: ClassVar[str]
-    """Which family of kernels computes it: conv, conv_transpose, pointwise, add, vector_norm, copy."""
+    """Which family of kernels computes it: conv, conv_transpose, pointwise, add, vector_norm, copy, …"""
 
     @property
     def padding_mode(self) -> str | None:
@@ -101,6 +107,19 @@ class Local:
     def tensor_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Return no weights."""
         return {}
+
+
+def infer_wire(op: Op, inputs: tuple[Wire, ...]) -> Wire:
+    """Return `op`'s output: to all operators but those that say ``keeps_labels``, labels are numbers like any others.
+
+    Raises
+    ------
+    ShapeError
+        As `Op.out_wire`.
+    """
+    if getattr(op, "keeps_labels", False):
+        return op.out_wire(inputs)
+    return op.out_wire(tuple(replace(wire, labels=0) for wire in inputs))
 
 
 def read_interval(op: Op, index: int, axis: int, out: Interval) -> Interval:

@@ -14,6 +14,7 @@ class Identity(Local):
     """``y = x``."""
 
     kernel: ClassVar[str] = "copy"
+    keeps_labels: ClassVar[bool] = True
 
     def out_wire(self, inputs: tuple[Wire, ...]) -> Wire:
         """Return the input's wire."""

@@ -17,6 +17,9 @@ from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
 from .model import Buffer, Step
 
+_ONE_CHANNEL = ("vector_norm", "argmax")
+"""Kernels that make one channel of many: in either layout it is the same, and ``first`` has no padding."""
+
 
 @dataclass
 class Layouts:
@@ -106,7 +109,7 @@ def _written(graph: Graph, kernels: Mapping[str, ConvKernel]) -> dict[str, tuple
             kernel = kernels[node.name]
             stored = -(-channels // kernel.channel_multiple) * kernel.channel_multiple
             out[node.name] = ("last", stored) if kernel.writes == "last" else ("first", channels)
-        elif node.op.kernel == "vector_norm" or out[node.inputs[0]][0] == "first":
+        elif node.op.kernel in _ONE_CHANNEL or out[node.inputs[0]][0] == "first":
             out[node.name] = ("first", channels)
         else:
             out[node.name] = out[node.inputs[0]]

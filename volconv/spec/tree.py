@@ -178,6 +178,8 @@ def build_node(value: Any, line: int = 0, column: int = 0, depth: int = 0) -> No
 
 
 def _key(key: Any) -> str:
+    if isinstance(key, int) and not isinstance(key, bool):  # labels, which text spells with digits
+        return str(key)
     if not isinstance(key, str):
         raise SpecError(f"found the key {describe(key)}, expected text")
     return key

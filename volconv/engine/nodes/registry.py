@@ -10,10 +10,13 @@ from .base import Family
 
 FAMILIES = {
     "add": "addition",
+    "argmax": "argmax",
     "conv": "convolution",
     "conv_transpose": "transposed",
     "copy": "copying",
     "pointwise": "pointwise",
+    "remap": "remap",
+    "softmax": "softmax",
     "vector_norm": "vector_norm",
 }
 """`Op.kernel` to the module beside this one; modules load on first use, with the kernels they call."""

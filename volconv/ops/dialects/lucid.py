@@ -36,6 +36,7 @@ from ..conv_reader import (
 )
 from ..conv_transpose3d import ConvTranspose3d
 from ..initial import uniform_by_fan
+from ..label_readers import LABEL_READERS, make_softmax_readers
 from ..norm_reader import AFFINE, EPS, NUM_FEATURES, TRACKED, format_norm, make_norm_reader, momentum
 from ..reader import INT, INTS, Context, Dialect, OpReader
 from ..simple import SIMPLE_READERS
@@ -154,6 +155,8 @@ DIALECT = Dialect(
         "BatchNorm3d": _norm("BatchNorm3d", 3),
         "BatchNorm2d": _norm("BatchNorm2d", 2),
         **SIMPLE_READERS,
+        **LABEL_READERS,
+        **make_softmax_readers(("Softmax", "LogSoftmax"), "dim", None, "1 (or -4): the channels; to be said"),
     },
     uniform_by_fan,
 )

@@ -41,6 +41,7 @@ from ..conv_reader import (
 )
 from ..conv_transpose3d import ConvTranspose3d
 from ..initial import Initial
+from ..label_readers import LABEL_READERS, make_softmax_readers
 from ..norm_reader import AFFINE, EPS, NUM_FEATURES, TRACKED, format_norm, make_norm_reader, momentum
 from ..reader import INT, INTS, Context, Dialect, OpReader
 from ..simple import SIMPLE_READERS
@@ -216,6 +217,14 @@ _BATCH_NORM = make_norm_reader(
 
 DIALECT = Dialect(
     "megengine",
-    {**{kind.name: kind.reader() for kind in _KINDS}, "BatchNorm2d": _BATCH_NORM, **SIMPLE_READERS},
+    {
+        **{kind.name: kind.reader() for kind in _KINDS},
+        "BatchNorm2d": _BATCH_NORM,
+        **SIMPLE_READERS,
+        **LABEL_READERS,
+        **make_softmax_readers(
+            ("Softmax",), "axis", 1, "1 (or -4): the channels, which MegEngine takes too where it is not said"
+        ),
+    },
     initial_normal,
 )

@@ -42,6 +42,7 @@ from ..conv_reader import (
 )
 from ..conv_transpose3d import ConvTranspose3d
 from ..initial import uniform_by_fan
+from ..label_readers import LABEL_READERS, ONNX_ARGMAX, make_softmax_readers
 from ..norm_reader import EPS, NUM_FEATURES, format_norm, make_norm_reader, momentum
 from ..reader import INT, INTS, Context, Dialect, OpReader
 from ..simple import SIMPLE_READERS
@@ -232,6 +233,14 @@ DIALECT = Dialect(
         "BatchNorm3d": _norm("BatchNorm3d", 3),
         "BatchNorm2d": _norm("BatchNorm2d", 2),
         **SIMPLE_READERS,
+        **LABEL_READERS,
+        **make_softmax_readers(
+            ("Softmax", "LogSoftmax"),
+            "axis",
+            -1,
+            "1 (or -4): the channels; to be said, for ONNX takes the last axis where it is not",
+        ),
+        "ArgMax": ONNX_ARGMAX,
     },
     uniform_by_fan,
 )

@@ -41,6 +41,7 @@ from ..conv_reader import (
 )
 from ..conv_transpose3d import ConvTranspose3d
 from ..initial import uniform_by_fan
+from ..label_readers import LABEL_READERS, make_softmax_readers
 from ..norm_reader import AFFINE, BIAS, EPS, NUM_FEATURES, TRACKED, format_norm, make_norm_reader, momentum
 from ..reader import INT, INTS, Context, Dialect, OpReader
 from ..simple import SIMPLE_READERS
@@ -176,6 +177,10 @@ DIALECT = Dialect(
         "BatchNorm3d": _norm("BatchNorm3d", 3),
         "BatchNorm2d": _norm("BatchNorm2d", 2),
         **SIMPLE_READERS,
+        **LABEL_READERS,
+        **make_softmax_readers(
+            ("Softmax", "LogSoftmax"), "dim", 1, "1 (or -4): the channels, which torch takes too where it is not said"
+        ),
     },
     uniform_by_fan,
 )
