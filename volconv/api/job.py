@@ -17,12 +17,15 @@ from ..graph.build import build_graph, make_loader
 from ..graph.model import Graph
 from ..graph.passes import optimise
 from ..graph.tensors import TensorLoader
+from ..graph.trailing import Chain, split_trailing
 from ..ops.base import Wire
+from ..run.label_maps import check_installed
 from ..settings import memory_budget, thread_count
 from ..spec.load import load_spec, load_spec_mapping
 from ..spec.model import Spec
 from .arguments import as_plain
 from .options import Options
+from .output_type import check_scores, end_in
 from .targets import Target, list_saved, list_targets
 
 
@@ -33,7 +36,9 @@ class Job:
     Attributes
     ----------
     spec, options, source, graph, loader
-        What to do, on what, with what.
+        What to do, on what, with what; `graph` is all that is computed tile by tile.
+    chains : mapping
+        Output name to what makes it of a whole label map after the last tile.
     inputs : list of Path
         The volumes as they were named.
     targets : list of Target
@@ -61,6 +66,7 @@ class Job:
     scratch: Path = Path()
     holds_input: bool = True
     digests: tuple[list[dict[str, str]], list[dict[str, str]]] | None = None
+    chains: Mapping[str, Chain] = field(default_factory=dict)
 
     @property
     def files_read(self) -> list[Path]:
@@ -72,6 +78,10 @@ class Job:
     def files_written(self) -> list[Path]:
         """Every file that the outputs become, known once sinks are open."""
         return list(dict.fromkeys(path for sink in self.sinks for path in sink.paths))
+
+    def wire(self, stage: str) -> Wire:
+        """Return the wire of an output."""
+        return self.chains[stage].nodes[-1].wire if stage in self.chains else self.graph.wire(stage)
 
     def sinks_of(self, stage: str) -> list[Sink]:
         """Return the sinks that take the result of `stage`."""
@@ -112,7 +122,7 @@ def open_job(spec: Any, inputs: Any, output: str | Path | None, options: Options
     """
     names = _list_names(inputs)
     budget, threads = memory_budget(_as_text(options.memory)), thread_count(options.threads)
-    parsed = read_spec(spec, options.settings)
+    parsed = end_in(read_spec(spec, options.settings), options.output_type)
     targets = [] if output is None else list_targets(parsed, str(output), options.save)
     volumes = [parse_volume_name(name).path for name in names]
     if not options.skip_existing:
@@ -182,7 +192,7 @@ def _wire_job(
     wire = Wire(info.shape, info.channels, spec.dtype, spacing_mm=info.geometry.spacing_mm)
     loader = make_loader(spec, options.weights)
     try:
-        graph = optimise(build_graph(spec, wire, loader, list_saved(spec, options.save)), options.algorithm)
+        graph = build_graph(spec, wire, loader, list_saved(spec, options.save))
     except SpecError as error:
         loader.close()
         blame_settings(error, given, wire, options)
@@ -190,7 +200,14 @@ def _wire_job(
     except BaseException:
         loader.close()
         raise
-    return Job(spec, options, source, graph, loader, volumes, targets, budget, threads)
+    try:
+        check_scores(spec, graph, options.output_type)
+        graph, chains = split_trailing(optimise(graph, options.algorithm))
+        check_installed(chains)
+    except BaseException:
+        loader.close()
+        raise
+    return Job(spec, options, source, graph, loader, volumes, targets, budget, threads, chains=chains)
 
 
 def blame_settings(error: SpecError, given: Any, wire: Wire, options: Options) -> None:

@@ -21,6 +21,8 @@ OUTPUT_DTYPES = (
     "float64",
 )
 
+OUTPUT_TYPES = ("features", "softmax", "argmax")
+
 
 @dataclass(frozen=True)
 class Options:
@@ -42,6 +44,8 @@ class Options:
     threads : int or None
     algorithm : str
         ``auto`` or ``direct``.
+    output_type : str or None
+        ``features``, ``softmax`` or ``argmax``: what outputs are, where the spec leaves it open.
     dtype : str or None
         Of the output file.
     channels : str
@@ -59,6 +63,7 @@ class Options:
     tile: Triple | str | None = None
     threads: int | None = None
     algorithm: str = "auto"
+    output_type: str | None = None
     dtype: str | None = None
     channels: str = "4d"
     save: Mapping[str, str] = field(default_factory=dict)
@@ -76,9 +81,8 @@ def make_options(**given: Any) -> Options:
     UsageError
         For an unknown name, a value that makes no sense, or one that this version does not carry out.
     """
-    for name in ("mask", "output_type"):
-        if given.pop(name, None) not in (None, "features"):
-            raise UsageError(f"--{name.replace('_', '-')} is not supported by this version")
+    if given.pop("mask", None) is not None:
+        raise UsageError("--mask is not supported by this version")
     known = [f.name for f in fields(Options)]
     for name in given:
         if name not in known:
@@ -89,6 +93,7 @@ def make_options(**given: Any) -> Options:
             values[name] = Path(values[name])
     _check_choice(values, "algorithm", ALGORITHMS)
     _check_choice(values, "channels", ("4d", "vector", "split"))
+    _check_choice(values, "output_type", OUTPUT_TYPES)
     _check_choice(values, "dtype", OUTPUT_DTYPES)
     values["tile"] = _check_three(values.get("tile"), "tile", index, also="whole")
     values["spacing"] = _check_three(values.get("spacing"), "spacing", float)

@@ -13,6 +13,7 @@ from ..formats.atomic import check_output
 from ..formats.base import Sink
 from ..formats.names import parse_volume_name
 from ..formats.open import open_sink
+from ..numeric import label_dtype
 from ..volume import OutputInfo
 from .job import Job
 from .provenance import format_record, make_record
@@ -49,10 +50,10 @@ def open_sinks(job: Job, records: bool) -> None:
 
 
 def _output_info(job: Job, target: Target, record: bool) -> OutputInfo:
-    wire, source = job.graph.wire(target.stage), job.source.info
-    dtype = np.dtype(job.options.dtype or "float32")
+    wire, source = job.wire(target.stage), job.source.info
+    dtype = np.dtype(job.options.dtype or (label_dtype(wire.labels) if wire.labels else "float32"))
     text = format_record(expected_record(job, target)) if record else ""
-    return OutputInfo(wire.shape, wire.channels, dtype, source, wire.voxel_map, source.batch, False, text)
+    return OutputInfo(wire.shape, wire.channels, dtype, source, wire.voxel_map, source.batch, wire.labels > 0, text)
 
 
 def check_files(job: Job) -> None:

@@ -13,6 +13,7 @@ from ..geometry import Floats3, Triple
 from ..graph.build import build_graph, make_loader
 from ..graph.model import Graph
 from ..graph.passes import optimise
+from ..numeric import label_dtype
 from ..ops.base import Wire
 from ..run.arrays import ArrayRun
 from ..run.kept import KeptRuns, snapshot
@@ -68,7 +69,7 @@ class Pipeline:
         Returns
         -------
         array, or dict of arrays by stage name where the spec has several outputs
-            (C, d, h, w), or (N, C, d, h, w) as the input is.
+            (C, d, h, w), or (N, C, d, h, w) as the input is; label maps in the smallest unsigned integer type.
         """
         options = make_options(tile=tile, threads=threads, memory=memory, algorithm=algorithm, spacing=spacing)
         array = np.asarray(array)
@@ -81,7 +82,11 @@ class Pipeline:
         finally:
             loader.close()
         results = run(source)
-        results = {name: _ranked(result, array.ndim) for name, result in results.items()}
+        labels = {name: run.graph.wire(name).labels for name in results}
+        results = {
+            name: _ranked(result if not labels[name] else result.astype(label_dtype(labels[name])), array.ndim)
+            for name, result in results.items()
+        }
         return results if len(results) > 1 else next(iter(results.values()))
 
     def _prepare(self, graph: Graph, batch: int, options: Options) -> ArrayRun:

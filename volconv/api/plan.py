@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..graph.model import Graph
 from ..plan.cost import BASELINE_BYTES, HDF5_BYTES, Traffic
 from ..plan.make import make_plan
 from ..plan.model import Plan
+from ..run.label_maps import finishing_bytes, gathered_bytes
 from .job import Job, open_job
 from .options import Options, make_options
 from .outputs import check_files, open_sinks
@@ -86,18 +88,23 @@ def _plan(job: Job) -> Plan:
     def write_bytes(stage: str) -> Any:
         return lambda shape: max(sink.window_bytes(shape) for sink in job.sinks_of(stage))
 
+    gathered = gathered_bytes(job.chains, source.info.batch)
+    finishing = finishing_bytes(job.chains)
+    written = (target.stage for target in job.targets if target.stage in job.chains)
+    finishing += max((write_bytes(stage)(job.wire(stage).shape) for stage in written), default=0)
     traffic = Traffic(
-        resident,
+        resident + gathered,
         source.window_bytes,
-        {target.stage: write_bytes(target.stage) for target in job.targets},
+        {target.stage: write_bytes(target.stage) for target in job.targets if target.stage not in job.chains},
         spooled + sum(sink.scratch_bytes for sink in job.sinks),
         BASELINE_BYTES + (HDF5_BYTES if uses_hdf5 else 0),
         source.info.chunks,
         2 if source.info.axes == "kji" else 0,
         source.spool_bytes / _INFLATE_RATE + packed / _DEFLATE_RATE,
+        finishing,
     )
     read = ", ".join(path.name for path in job.inputs)
-    return make_plan(
+    plan = make_plan(
         job.graph,
         budget=job.budget,
         traffic=traffic,
@@ -107,6 +114,7 @@ def _plan(job: Job) -> Plan:
         description=f"{job.spec.name} on {read}",
         overlap=True,
     )
+    return replace(plan, chains=job.chains)
 
 
 def _tile_shape(options: Options, graph: Graph) -> Triple | None:

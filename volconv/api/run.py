@@ -14,6 +14,7 @@ from ..errors import OutputError, RunError
 from ..plan.cost import BASELINE_BYTES
 from ..plan.model import Plan
 from ..run.events import Compiling, Emit, Event, Finished, Phase, Warned, ignore
+from ..run.label_maps import gather_labels
 from ..run.worker import Task, run_beside
 from .job import Job, open_job
 from .options import make_options
@@ -118,10 +119,18 @@ def _compute(job: Job, plan: Plan, emit: Emit, stop: Flag) -> None:
     open_sinks(job, records=True)
     for sink in job.sinks:
         sink.create()
-    sinks = {target.stage: job.sinks_of(target.stage) for target in job.targets}
+    sinks: dict[str, list[Any]] = {target.stage: job.sinks_of(target.stage) for target in job.targets}
+    gathered = gather_labels(job.chains, plan.batch)
+    for stage, labels in gathered.items():
+        sinks.setdefault(stage, []).append(labels)
     execute = overlapped.execute if plan.slots else serial.execute
     execute(plan, engine, job.source, sinks, emit, stop)
     job.source.check_unchanged()
+    if gathered and not stop.is_set():
+        del engine  # its memory is the finishing's
+        emit(Phase("finishing labels"))
+        for labels in gathered.values():
+            labels.write_all(sinks)
 
 
 def _make_scratch(job: Job) -> bool:

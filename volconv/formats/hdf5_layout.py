@@ -45,6 +45,8 @@ class DatasetLayout:
         Little-endian.
     affine : (4, 4) float64 array or None
         Over (x, y, z).
+    labels : bool
+        Whether values are labels: said by an attribute ``intent``, as NIfTI's intent code says it.
     """
 
     name: str
@@ -53,6 +55,7 @@ class DatasetLayout:
     chunks: tuple[int, ...]
     dtype: np.dtype[Any]
     affine: NDArray[np.float64] | None
+    labels: bool = False
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -207,6 +210,8 @@ def _make_dataset(file: h5py.File, layout: DatasetLayout) -> NDArray[np.int64]:
     kind = h5t.py_create(layout.dtype)
     made = h5d.create(file.id, layout.name.encode(), kind, h5s.create_simple(layout.shape), creation)
     _put_text(made, "axes", layout.axes)
+    if layout.labels:
+        _put_text(made, "intent", "label")
     if layout.affine is not None:
         attribute = h5a.create(made, b"affine", h5t.IEEE_F64LE, h5s.create_simple((4, 4)))
         attribute.write(np.ascontiguousarray(layout.affine, np.float64))

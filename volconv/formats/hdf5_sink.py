@@ -264,6 +264,7 @@ def _make_layout(path: Path, dataset: str, info: OutputInfo) -> DatasetLayout:
         chunks=chunks,
         dtype=info.dtype.newbyteorder("<"),
         affine=None if affine is None else to_dhw(affine, order),
+        labels=info.labels,
     )
 
 

@@ -23,11 +23,14 @@ class Chain:
         Of that stage.
     nodes : tuple of Node
         In order; the last one's result is the output.
+    asked : bool
+        Whether the result of `source` is an output as well.
     """
 
     source: str
     wire: Wire
     nodes: tuple[Node, ...] = ()
+    asked: bool = False
 
     @property
     def labels(self) -> int:
@@ -70,7 +73,7 @@ def split_trailing(graph: Graph) -> tuple[Graph, dict[str, Chain]]:
     for node in graph.nodes:
         source = node.inputs[0]
         if is_trailing(node.op) or source in chains:
-            before = chains.get(source) or Chain(source, graph.wire(source))
+            before = chains.get(source) or Chain(source, graph.wire(source), asked=source in graph.outputs)
             chains[node.name] = replace(before, nodes=(*before.nodes, node))
         else:
             kept.append(node)

@@ -76,12 +76,12 @@ def components(same: NDArray[Any], connectivity: int) -> NDArray[np.int64]:
 def largest_component(labels: ArrayLike, connectivity: int = 26) -> Floats:
     """Return a label map (1, D, H, W) in which every label keeps its largest component; the first of equal ones."""
     volume = np.asarray(labels, np.float64)[0]
-    out = np.zeros_like(volume)
+    out: Floats = np.zeros(volume.shape)
     for label in np.unique(volume[volume > 0]):
         parts = components(volume == label, connectivity)
         largest = 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
         out[parts == largest] = label
-    return out.reshape(1, *out.shape)
+    return np.expand_dims(out, 0)
 
 
 def fill_holes(labels: ArrayLike) -> Floats:
@@ -91,8 +91,9 @@ def fill_holes(labels: ArrayLike) -> Floats:
     axis of one voxel has no border. Its background becomes that label, other labels inside keep theirs. Background in
     holes of several labels, one around the other, takes the innermost.
     """
-    volume = np.asarray(labels, np.float64)[0]
-    out, size_of = volume.copy(), np.full(volume.shape, volume.size + 1)
+    volume: Floats = np.asarray(labels, np.float64)[0]
+    size_of = np.full(volume.shape, volume.size + 1)
+    out: Floats = volume.copy()
     for label in np.unique(volume[volume > 0]):
         parts = components(volume != label, 6)
         open_parts = {int(n) for side in _faces(parts) for n in np.unique(side)}
@@ -100,7 +101,7 @@ def fill_holes(labels: ArrayLike) -> Floats:
             inside = parts == part
             fills = inside & (volume == 0) & (size_of > inside.sum())
             out[fills], size_of[fills] = label, inside.sum()
-    return out.reshape(1, *out.shape)
+    return np.expand_dims(out, 0)
 
 
 def _faces(volume: NDArray[Any]) -> list[NDArray[Any]]:

@@ -50,6 +50,8 @@ class Traffic:
         The axis of neighbouring voxels in the input's file: 2 (W), or 0 (D).
     seconds : float
         Of compressing and decompressing whole files.
+    after_bytes : int
+        What work on the results takes after the last tile, when the arena and the weights are gone.
     """
 
     resident_bytes: int = 0
@@ -60,6 +62,7 @@ class Traffic:
     chunks: Triple | None = None
     fast_axis: int = 2
     seconds: float = 0.0
+    after_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -171,4 +174,5 @@ def _peak(
 
     window = traffic.read_bytes(largest("input"))
     write = sum(traffic.write_bytes[n](largest(layouts.exports[n])) for n in graph.outputs if n in traffic.write_bytes)
-    return traffic.baseline_bytes + own_bytes + traffic.resident_bytes + window + write
+    held = traffic.baseline_bytes + traffic.resident_bytes
+    return held + max(own_bytes + window + write, traffic.after_bytes)

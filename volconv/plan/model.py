@@ -10,6 +10,7 @@ from typing import Any
 
 from ..geometry import Triple
 from ..graph.model import Graph
+from ..graph.trailing import Chain
 from ..kernels.catalog import ConvKernel, Layout
 from ..ops.base import Interval
 from ..region import Region
@@ -106,6 +107,8 @@ class Plan:
     slots : mapping
         Buffer name to the elements from its first to its second slot: what is read a tile ahead or written a tile
         behind has two. Empty where tiles are read, computed and written one after the other.
+    chains : mapping
+        Output name to what is done, after the last tile, to the label map it begins with.
     """
 
     graph: Graph
@@ -124,6 +127,7 @@ class Plan:
     threads: int = 1
     description: str = ""
     slots: Mapping[str, int] = field(default_factory=dict)
+    chains: Mapping[str, Chain] = field(default_factory=dict)
 
     @property
     def grid(self) -> Triple:

@@ -12,12 +12,14 @@ from ..errors import RunError
 from ..formats.in_memory import ArraySource
 from ..geometry import Triple
 from ..graph.model import Graph
+from ..graph.trailing import split_trailing
 from ..kernels.copies import copy_specs
 from ..kernels.jit import set_threads
 from ..numeric import compute_dtype
 from ..plan.cost import Traffic
 from ..plan.make import make_plan
 from ..region import Region
+from .label_maps import check_installed, finishing_bytes, gather_labels, gathered_bytes
 from .reuse import ResultMemory
 from .serial import explain_memory
 
@@ -50,17 +52,26 @@ class ArrayRun:
         from ..engine.numba_engine import NumbaEngine, needed_kernels
 
         self.graph = graph
-        shape = graph.wire(graph.outputs[0]).shape
+        self._tiled, self._chains = split_trailing(graph)
+        check_installed(self._chains)
+        shape = self._tiled.wire(self._tiled.outputs[0]).shape
         if tile is not None:
             d, h, w = shape if isinstance(tile, str) else (min(t, s) for t, s in zip(tile, shape, strict=True))
             tile = (d, h, w)
-        self._plan = make_plan(graph, budget=budget, traffic=Traffic(), threads=threads, tile=tile or None, batch=batch)
+        self._plan = make_plan(
+            self._tiled,
+            budget=budget,
+            traffic=self._traffic(batch),
+            threads=threads,
+            tile=tile or None,
+            batch=batch,
+        )
         self._dtype = np.dtype(compute_dtype(graph.input.dtype))
         jobs = compile_jobs(threads, budget)
         make_ready([*needed_kernels(self._plan), *copy_specs(self._dtype.name)], jobs=jobs)
         self._engine = NumbaEngine(threads, jobs=jobs)
         self._engine.prepare(self._plan)
-        self._memory = {name: ResultMemory() for name in graph.outputs}
+        self._memory = {name: ResultMemory() for name in self._tiled.outputs}
         self._turn = threading.Lock()  # the tiles of two calls would lie in the same memory
 
     @property
@@ -75,6 +86,7 @@ class ArrayRun:
             set_threads(self._engine.threads)
             for batch in range(self._plan.batch):
                 self._run_volume(source, batch, {name: result[batch] for name, result in results.items()})
+        results = self._finish(results)
         return {name: result if len(result) > 1 else result[0] for name, result in results.items()}
 
     def _run_volume(self, source: ArraySource, batch: int, results: dict[str, Array]) -> None:
@@ -90,11 +102,28 @@ class ArrayRun:
             with explain_memory(self._plan, tile):
                 self._engine.run_between(tile, ends, read)
 
+    def _traffic(self, batch: int) -> Traffic:
+        held = gathered_bytes(self._chains, batch)
+        return Traffic(resident_bytes=held, after_bytes=finishing_bytes(self._chains))
+
+    def _finish(self, results: dict[str, Array]) -> dict[str, Array]:
+        """Return the outputs that were asked for; those made of whole label maps are fresh arrays."""
+        if not self._chains:
+            return results
+        finished: dict[str, list[Array]] = {name: [] for name in self._chains}
+        for stage, labels in gather_labels(self._chains, self._plan.batch).items():
+            for batch, values in enumerate(results[stage]):
+                labels.write(Region.whole(values.shape[1:]), values, batch)
+                for name, volume in labels.finish(batch).items():
+                    finished[name].append(volume.astype(self._dtype))
+        whole = {name: np.stack(volumes) for name, volumes in finished.items()}
+        return {name: whole[name] if name in whole else results[name] for name in self.graph.outputs}
+
     def _make_results(self) -> dict[str, Array]:
         """Return room for every output; a page is touched first by the thread that writes it."""
         results = {}
         for name, memory in self._memory.items():
-            wire = self.graph.wire(name)
+            wire = self._tiled.wire(name)
             shape = (self._plan.batch, wire.channels, *wire.shape)
             try:
                 results[name] = memory.take(shape, self._dtype)
