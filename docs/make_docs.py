@@ -43,6 +43,11 @@ OTHERS_INTRODUCTION = (
     "They mean the same in every dialect. `Add` reads two stages or more, of one size and as many channels, and sums",
     "them in the order of its `inputs: [A, B, ...]`.",
 )
+LABEL_OPERATORS = ("Softmax", "LogSoftmax", "ArgMax", "Threshold", "Remap", "LargestComponent", "FillHoles")
+LABELS_INTRODUCTION = (
+    "What each does: [spec.md](spec.md). `Threshold` is volconv's own: label 1 where x > `threshold`, else 0; torch's",
+    "class of that name is another. Where no parameter is named, the operator works over channels.",
+)
 NORM_INTRODUCTION = (
     "At inference: `y = (x − running_mean)/sqrt(running_var + eps)·weight + bias`, a channel at a time, so that",
     "for slices and for volumes are one. Computed as `scale·x + shift` with one rounding; scale and shift are",
@@ -175,19 +180,38 @@ def operators_page() -> str:
         "They mean the same in every dialect. `Add` reads two stages or more, of one size",
     ]
     lines += ["and as many channels, and sums them in the order of its `inputs: [A, B, ...]`.", ""]
+    labels = [name for name in names if name in LABEL_OPERATORS]
     rows = []
     for name, reader in dialects[0].readers.items():
-        if name not in (*convolutions, *norms):
+        if name not in (*convolutions, *norms, *labels):
             keys = ", ".join(f"`{key}`" for key in reader.parameters) or "–"
             tensors = ", ".join(f"`{tensor}`" for tensor in reader.tensors) or "–"
             rows.append((f"`{name}`", keys, tensors))
     lines += table(("operator", "parameters", "weights"), rows)
+    lines += ["", "## From scores to labels", "", *LABELS_INTRODUCTION, ""]
+    lines += table(("operator", *(d.name for d in dialects)), [label_row(name, dialects) for name in labels])
     lines += ["", "# Filter generators", "", "F: filters a channel, in 3-D and (in `Conv2d`) in 2-D.", ""]
     generators = [
         (f"`{name}`", entry.summary, ", ".join(map(generator_parameter, entry.parameters)) or "–", filters(entry))
         for name, entry in GENERATORS.items()
     ]
     return "\n".join(lines + table(("generator", "taps", "parameters (default)", "F"), generators)) + "\n"
+
+
+def label_row(name: str, dialects: list[Dialect]) -> tuple[str, ...]:
+    """Return what parameters an operator has in each dialect."""
+    cells = []
+    for dialect in dialects:
+        reader = dialect.readers.get(name)
+        keys = [] if reader is None else [parameter_words(key, entry) for key, entry in reader.parameters.items()]
+        cells.append("not there" if reader is None else "; ".join(keys) or "–")
+    return (f"`{name}`", *cells)
+
+
+def parameter_words(key: str, entry: Any) -> str:
+    """Return a parameter with its rule and default, where they are said."""
+    words = f"`{key}`: {entry['description']}" if "description" in entry else f"`{key}`"
+    return f"{words} ({entry['default']})" if "default" in entry else words
 
 
 def dialect_notes(name: str) -> list[str]:

@@ -27,6 +27,7 @@ HOMES = {
     "h5py": {"formats", "weights"},
     "zlib_ng": {"formats"},
     "onnx": {"weights", "api"},
+    "cc3d": {"engine"},
     **{key: {"api"} for key in ("torch", "onnxruntime", "openvino", "scipy")},  # see RIVALS
     "google": {"weights"},  # protobuf, whose errors onnx raises
     "ruamel": {"spec"},

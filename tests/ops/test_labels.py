@@ -81,6 +81,7 @@ def test_remap_refuses_labels_that_there_are_not():
         ("torch", "Softmax", {}), ("torch", "Softmax", {"dim": 1}), ("torch", "LogSoftmax", {"dim": -4}),
         ("lucid", "Softmax", {"dim": 1}), ("lucid", "LogSoftmax", {"dim": 1}),
         ("megengine", "Softmax", {}), ("megengine", "Softmax", {"axis": 1}),
+        ("megengine", "LogSoftmax", {"axis": 1}),
         ("onnx", "Softmax", {"axis": 1}), ("onnx", "LogSoftmax", {"axis": 1}),
     ],
 )  # fmt: skip

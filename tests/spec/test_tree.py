@@ -47,10 +47,16 @@ def _endless():
     return out
 
 
-@pytest.mark.parametrize("data", [float("nan"), [float("-inf")], {"a": object()}, {1: 2}, _endless(), b"x", 1j, {1, 2}])
+@pytest.mark.parametrize(
+    "data", [float("nan"), [float("-inf")], {"a": object()}, {1.5: 2}, {True: 2}, _endless(), b"x", 1j, {1, 2}]
+)
 def test_python_data_no_spec_can_hold(data):
     with pytest.raises(SpecError, match=r"found .*, expected"):
         build_node(data)
+
+
+def test_whole_numbers_are_keys_as_text_spells_them():
+    assert Item(build_node({1: 2, "3": 4}), "").plain() == {"1": 2, "3": 4}
 
 
 def test_messages_name_place_and_nearest_key():

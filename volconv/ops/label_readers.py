@@ -105,6 +105,9 @@ def _read_remap(values: Values, context: Context) -> Op:  # noqa: ARG001
     return Remap(tuple(sorted(pairs.items())))
 
 
+_LARGEST = {"connectivity": described({"enum": list(CONNECTIVITIES)}, "6, 18 or 26", 26)}
+
+
 def _read_largest(values: Values, context: Context) -> Op:  # noqa: ARG001
     values.refuse_unknown(("connectivity",))
     connectivity = values.integer("connectivity", 26)
@@ -123,13 +126,14 @@ def _plain(make: Callable[[], Op]) -> Callable[[Values, Context], Op]:
 
 LABEL_READERS: dict[str, OpReader] = {
     "ArgMax": OpReader("ArgMax", {}, _plain(ArgMax)),
-    "Threshold": OpReader("Threshold", {"threshold": NUMBER}, _read_threshold),
-    "LargestComponent": OpReader("LargestComponent", {"connectivity": {"enum": list(CONNECTIVITIES)}}, _read_largest),
+    "Threshold": OpReader("Threshold", {"threshold": described(NUMBER, "a number")}, _read_threshold),
+    "LargestComponent": OpReader("LargestComponent", _LARGEST, _read_largest),
     "FillHoles": OpReader("FillHoles", {}, _plain(FillHoles)),
     "Remap": OpReader(
         "Remap",
         {
             "labels": {
+                "description": "`{label: label, …}`, what becomes of each",
                 "type": "object",
                 "minProperties": 1,
                 "propertyNames": {"pattern": "^[0-9]{1,8}$"},

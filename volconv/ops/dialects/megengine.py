@@ -225,6 +225,7 @@ DIALECT = Dialect(
         **make_softmax_readers(
             ("Softmax",), "axis", 1, "1 (or -4): the channels, which MegEngine takes too where it is not said"
         ),
+        **make_softmax_readers(("LogSoftmax",), "axis", None, "1 (or -4): the channels; to be said"),
     },
     initial_normal,
 )
