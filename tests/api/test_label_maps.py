@@ -254,3 +254,26 @@ def test_output_type_for_each_of_several_outputs(scan, tmp_path):
 def test_output_type_against_the_spec(scan, tmp_path, stages, kind, message):
     with pytest.raises(UsageError, match=message):
         volconv.plan(spec_file(tmp_path, *stages), scan, output_type=kind)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_scores_of_many_classes_exist_for_a_tile_only(tmp_path, kernel_size):
+    large = tmp_path / "large.nii"
+    nib.save(nib.Nifti1Image(np.zeros((256, 256, 256), "u1"), np.eye(4)), large)
+    random = {"init": "default", "seed": 1}
+    head = {"op": "Conv3d", "out_channels": 104, "kernel_size": kernel_size, "padding": kernel_size // 2}
+    spec = spec_file(
+        tmp_path,
+        {"op": "Conv3d", "out_channels": 5, "kernel_size": 3, "padding": 1, "weight": random},
+        {"op": "ReLU"},
+        {**head, "weight": random},
+        ARGMAX,
+    )
+    for memory in ("1500MB", "400MB"):
+        plan = volconv.plan(spec, large, tmp_path / "seg.nii.gz", memory=memory, threads=2)
+        assert plan.peak_bytes <= int(memory[:-2]) * 10**6
+        assert plan.arena_bytes < 104 * 256**3  # a fourth of the scores
+    for kind in ("softmax", "argmax"):
+        stages = [{"op": "ReLU"}, {**head, "weight": random}]
+        spec = spec_file(tmp_path, *stages)
+        assert volconv.plan(spec, large, output_type=kind, memory="1500MB").peak_bytes <= 1500e6

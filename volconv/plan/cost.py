@@ -129,7 +129,7 @@ def price(
     macs = packed = scratch = 0
     for node in graph.nodes:
         macs += node.macs(voxels[node.name])
-        seconds += stage_seconds(node, voxels[node.name], threads)
+        seconds += stage_seconds(graph, node, voxels[node.name], threads)
         if isinstance(node.op, Conv3d | ConvTranspose3d):
             shape = conv_shape(node.op, node.wire.dtype, node.algorithm)
             packed += sum(t.nbytes for t in node.tensors.values()) + packed_bytes(kernels[node.name], shape)
@@ -141,13 +141,13 @@ def price(
     return Cost(places, arena, _peak(graph, layouts, cuts, traffic, arena + packed + scratch), seconds, macs)
 
 
-def stage_seconds(node: Node, voxels: int, threads: int) -> float:
+def stage_seconds(graph: Graph, node: Node, voxels: int, threads: int) -> float:
     """Return a rough time for `voxels` voxels of every channel of `node`, by `threads` threads."""
     if isinstance(node.op, Conv3d | ConvTranspose3d):
         return conv_seconds(conv_shape(node.op, node.wire.dtype, node.algorithm), voxels, threads)
-    sweeps = (len(node.inputs) + 1) / 2  # a copy reads once and writes once
     itemsize = 8 if node.wire.dtype == "float64" else 4
-    return sweeps * voxels * node.wire.channels * itemsize / _COPY_RATE / threads
+    swept = node.wire.channels + sum(graph.wire(name).channels for name in node.inputs)
+    return swept / 2 * voxels * itemsize / _COPY_RATE / threads  # a copy reads once and writes once
 
 
 def _reading_seconds(cuts: tuple[AxisCut, AxisCut, AxisCut], traffic: Traffic, channels: int, itemsize: int) -> float:

@@ -64,7 +64,9 @@ def _describe_stage(plan: Plan, node: Node) -> dict[str, Any]:
         "halo": [max(sides) for sides in zip(*(halo(plan, name) for name in node.inputs), strict=True)],
         "kernel": node.op.kernel if kernel is None else f"{kernel.algorithm}, channels {kernel.writes}",
         "why": _reason(node),
-        "seconds": round(stage_seconds(node, computed_voxels(plan, node.name), plan.threads) * plan.batch, 6),
+        "seconds": round(
+            stage_seconds(plan.graph, node, computed_voxels(plan, node.name), plan.threads) * plan.batch, 6
+        ),
     }
 
 
