@@ -58,10 +58,10 @@ def _look_up(
     sizes = count_parts(parts, count)
     sizes[_on_sides(parts, wide)] = 0  # no holes
     for plane, numbers in zip(background, parts, strict=True):
-        inside = closed[plane] & (sizes[numbers] > 0)
+        inside = closed[plane]
         # all voxels of a part lie in one hole, so it does not matter which of them speaks last
         part, size = plane[inside], sizes[numbers[inside]]
-        better = size < smallest[part]
+        better = (size > 0) & (size < smallest[part])
         smallest[part[better]], fill[part[better]] = size[better], label
 
 
@@ -78,8 +78,13 @@ def find_boxes(labels: Labels) -> dict[int, Box]:
         first: dict[int, int] = {}
         last: dict[int, int] = {}
         for place in range(labels.shape[axis]):
-            for label in np.unique(np.take(labels, place, axis)).tolist():
+            for label in _labels_in(np.take(labels, place, axis)):
                 first.setdefault(label, place)
                 last[label] = place
         spans.append({label: slice(first[label], last[label] + 1) for label in first})
     return {label: tuple(span[label] for span in spans) for label in sorted(spans[0]) if label}
+
+
+def _labels_in(plane: Labels) -> list[int]:
+    many = plane.itemsize > 2  # too many to count each
+    return [int(n) for n in (np.unique(plane) if many else np.flatnonzero(np.bincount(plane.reshape(-1))))]
