@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph.model import Node
-from ..kernels import naive
+from ..kernels import naive, naive_pool
 from ..ops.activations import Activation
 from ..ops.affine import Affine
+from ..ops.avg_pool3d import AvgPool3d
+from ..ops.base import Wire
 from ..ops.batch_norm import BatchNorm
 from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
+from ..ops.max_pool3d import MaxPool3d
 
 Floats = NDArray[np.float64]
 Tensors = Mapping[str, Floats]
@@ -68,10 +71,30 @@ def _pointwise(op: Activation | BatchNorm, inputs: Sequence[Floats], tensors: Te
     return naive.batch_norm(inputs[0], mean, variance, tensors.get("weight"), tensors.get("bias"), op.eps)
 
 
+def _max_pool(op: MaxPool3d, inputs: Sequence[Floats], tensors: Tensors) -> Floats:  # noqa: ARG001
+    shape = op.out_wire((_wire_of(inputs[0]),)).shape
+    return naive_pool.max_pool3d(inputs[0], shape, op.kernel_size, op.stride, op.pad_low, op.dilation)
+
+
+def _avg_pool(op: AvgPool3d, inputs: Sequence[Floats], tensors: Tensors) -> Floats:  # noqa: ARG001
+    shape = op.out_wire((_wire_of(inputs[0]),)).shape
+    return naive_pool.avg_pool3d(
+        inputs[0], shape, op.kernel_size, op.stride, (op.pad_low, op.pad_high), op.dilation, op.count_include_pad,
+        op.divisor,
+    )  # fmt: skip
+
+
+def _wire_of(x: Floats) -> Wire:
+    d, h, w = x.shape[1:]
+    return Wire((d, h, w), x.shape[0])
+
+
 TWINS: dict[str, Twin] = {
     "add": lambda op, inputs, tensors: naive.add(inputs),  # noqa: ARG005
+    "avg_pool": _avg_pool,
     "conv_transpose": _conv_transpose,
     "copy": lambda op, inputs, tensors: inputs[0],  # noqa: ARG005
+    "max_pool": _max_pool,
     "pointwise": _pointwise,
     "vector_norm": lambda op, inputs, tensors: naive.vector_norm(inputs[0]),  # noqa: ARG005
 }

@@ -10,9 +10,11 @@ from .base import Family
 
 FAMILIES = {
     "add": "addition",
+    "avg_pool": "pooling",
     "conv": "convolution",
     "conv_transpose": "transposed",
     "copy": "copying",
+    "max_pool": "pooling",
     "pointwise": "pointwise",
     "vector_norm": "vector_norm",
 }
