@@ -50,6 +50,8 @@ NORM_INTRODUCTION = (
     "`NAME.running_mean` and so on; `num_batches_tracked` is not read. Behind a convolution or a sum it is",
     "applied as values are stored; before one it stays a stage of its own.",
 )
+READER_FAMILIES = {"Pooling": "pool_reader"}
+"""Title to the module of ``volconv.ops`` whose ``READERS`` hold, by dialect, operators with parameters of their own."""
 
 
 def make_pages() -> dict[str, str]:
@@ -169,6 +171,9 @@ def operators_page() -> str:
         lines += [f"## The {dialect.name} dialect", "", *dialect_notes(dialect.name), ""]
     norms = [name for name in names if dialects[0].readers[name].tensors == NORM_TENSORS]
     lines += [*norm_section(norms, dialects), ""]
+    families = {title: reader_names(module) for title, module in READER_FAMILIES.items()}
+    for title, module in READER_FAMILIES.items():
+        lines += family_section(title, module, dialects)
     lines += [
         "## Other operators",
         "",
@@ -177,7 +182,7 @@ def operators_page() -> str:
     lines += ["and as many channels, and sums them in the order of its `inputs: [A, B, ...]`.", ""]
     rows = []
     for name, reader in dialects[0].readers.items():
-        if name not in (*convolutions, *norms):
+        if name not in {*convolutions, *norms, *(name for names in families.values() for name in names)}:
             keys = ", ".join(f"`{key}`" for key in reader.parameters) or "–"
             tensors = ", ".join(f"`{tensor}`" for tensor in reader.tensors) or "–"
             rows.append((f"`{name}`", keys, tensors))
@@ -227,10 +232,29 @@ def norm_section(names: list[str], dialects: list[Dialect]) -> list[str]:
     return [f"## {' and '.join(names)}", "", *NORM_INTRODUCTION, "", *table(("", *(d.name for d in dialects)), rows)]
 
 
+def reader_names(module: str) -> list[str]:
+    """Return the operators that a module of ``volconv.ops`` reads, of all dialects."""
+    return list(
+        dict.fromkeys(name for readers in import_module(f"volconv.ops.{module}").READERS.values() for name in readers)
+    )
+
+
+def family_section(title: str, module: str, dialects: list[Dialect]) -> list[str]:
+    """Return the section of the operators of one module: what it says about them, and a table of parameters each."""
+    text = inspect.getdoc(import_module(f"volconv.ops.{module}")) or ""
+    lines = [f"## {title}", "", *text.replace("``", "`").splitlines(), ""]
+    for name in reader_names(module):
+        readers = [dialect.readers.get(name) for dialect in dialects]
+        keys = dict.fromkeys(key for reader in readers if reader for key in reader.parameters)
+        rows = [(f"`{key}`", *("–" if r is None else parameter_cell(r, key) for r in readers)) for key in keys]
+        lines += [*table((f"`{name}`", *(d.name for d in dialects)), rows), ""]
+    return lines
+
+
 def parameter_cell(reader: OpReader, key: str) -> str:
     """Return what a dialect takes for a parameter, with its default, or why it refuses it."""
     if key not in reader.parameters:
-        return f"refused: {reader.refused[key]}"
+        return f"refused: {reader.refused[key]}" if key in reader.refused else "no such key"
     entry = reader.parameters[key]
     default = str(entry.get("default", ""))
     default = default.lower() if default in ("True", "False") else default

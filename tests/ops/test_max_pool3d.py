@@ -25,7 +25,9 @@ class TestMaxPool3d(OpContract):
 
 
 def test_a_window_that_does_not_fit_is_refused():
-    with pytest.raises(ShapeError, match="window of 7 voxels along H .kernel_size 4, dilation 2. on a padded size of 6"):
+    with pytest.raises(
+        ShapeError, match=r"window of 7 voxels along H \(kernel_size 4, dilation 2\) on a padded size of 6"
+    ):
         MaxPool3d((1, 4, 1), (1, 1, 1), dilation=(1, 2, 1)).out_wire((Wire((1, 6, 1), 1),))
 
 

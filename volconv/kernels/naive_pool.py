@@ -82,10 +82,7 @@ def _taken(
     dilation: Sequence[int],
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Return what `tap` brings to each window, and whether it lies in the volume."""
-    places = [
-        np.arange(n) * s - p + t * d
-        for n, s, p, t, d in zip(shape, stride, padding, tap, dilation, strict=True)
-    ]
+    places = [np.arange(n) * s - p + t * d for n, s, p, t, d in zip(shape, stride, padding, tap, dilation, strict=True)]
     d, h, w = (np.clip(at, 0, n - 1) for at, n in zip(places, x.shape[1:], strict=True))
     z, y, v = ((at >= 0) & (at < n) for at, n in zip(places, x.shape[1:], strict=True))
     return x[:, d[:, None, None], h[:, None], w], z[:, None, None] & y[:, None] & v

@@ -97,7 +97,17 @@ def run_pool(
         return
     dtype = out.dtype.name
     lanes = vector_bits() // (8 * out.itemsize)
-    places = (x, x_start, tuple(x_steps), out, out_start, tuple(out_steps), (channels, *box), *map(tuple, axes), divisor)
+    places = (
+        x,
+        x_start,
+        tuple(x_steps),
+        out,
+        out_start,
+        tuple(out_steps),
+        (channels, *box),
+        *map(tuple, axes),
+        divisor,
+    )
     if x_steps[0] == out_steps[0] == 1 != out_steps[3]:
         get_kernel(KernelSpec("pool.last", dtype, (int(mean), lanes)))(*places)
         return
@@ -151,16 +161,16 @@ def _make_parts(real: Any, mean: int) -> _Parts:
         return value if value > best or value != value else best
 
     kind = "mean" if mean else "largest"
-    names = (rename(part, f"{part.__name__}_{kind}") for part in (start, take))
-    return _Parts(*map(inlined, names), take_sum if mean else take_largest)
+    start, take = (inlined(rename(part, f"{part.__name__}_{kind}")) for part in (start, take))
+    return _Parts(start, take, take_sum if mean else take_largest)
 
 
 def _make_row(real: Any, mean: int, lanes: int, step: int) -> Any:
     """Return a device function that pools a row of `width` outputs, undivided.
 
-    ``pool_row(x, row, z, y, axis, between, out, target, width)``: `row` is the element of the first tap of output 0; `z`
-    and `y` hold the elements from tap to tap, the first tap that is there and the one behind the last; `axis` is that
-    along x, and `between` the elements from one voxel to the next.
+    ``pool_row(x, row, z, y, axis, between, out, target, width)``: `row` is the element of the first tap of output 0;
+    `z` and `y` hold the elements from tap to tap, the first tap that is there and the one behind the last; `axis` is
+    that along x, and `between` the elements from one voxel to the next.
     """
     start, take, take_vector = _make_parts(real, mean)
     kind = Block(real, lanes, 1, 1, step)
@@ -185,9 +195,7 @@ def _make_row(real: Any, mean: int, lanes: int, step: int) -> Any:
                     best = take_vector(best, load_steps(kind, pointer(x, line + tx * w[0]), apart))
         return best
 
-    def pool_row(
-        x: Any, row: Any, z: Any, y: Any, axis: Any, between: Any, out: Any, target: Any, width: Any
-    ) -> None:
+    def pool_row(x: Any, row: Any, z: Any, y: Any, axis: Any, between: Any, out: Any, target: Any, width: Any) -> None:
         first, taps, stride, dilation, length, _, _ = axis
         apart, steps = stride * between, dilation * between
         low, high = whole_windows(axis, 0, length, width)

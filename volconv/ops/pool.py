@@ -36,6 +36,7 @@ class Pool:
     ceil_mode: bool = False
     padding_from: tuple[str, Any] | None = field(default=None, compare=False)
 
+    kernel: ClassVar[str]
     padding_mode: ClassVar[None] = None
 
     def out_wire(self, inputs: tuple[Wire, ...]) -> Wire:

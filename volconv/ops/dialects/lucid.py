@@ -37,6 +37,7 @@ from ..conv_reader import (
 from ..conv_transpose3d import ConvTranspose3d
 from ..initial import uniform_by_fan
 from ..norm_reader import AFFINE, EPS, NUM_FEATURES, TRACKED, format_norm, make_norm_reader, momentum
+from ..pool_reader import READERS as POOL_READERS
 from ..reader import INT, INTS, Context, Dialect, OpReader
 from ..simple import SIMPLE_READERS
 from ..window import PADDING_MODES
@@ -153,6 +154,7 @@ DIALECT = Dialect(
         "ConvTranspose2d": _reader("ConvTranspose2d", 2, transposed=True),
         "BatchNorm3d": _norm("BatchNorm3d", 3),
         "BatchNorm2d": _norm("BatchNorm2d", 2),
+        **POOL_READERS["lucid"],
         **SIMPLE_READERS,
     },
     uniform_by_fan,

@@ -42,6 +42,7 @@ from ..conv_reader import (
 from ..conv_transpose3d import ConvTranspose3d
 from ..initial import Initial
 from ..norm_reader import AFFINE, EPS, NUM_FEATURES, TRACKED, format_norm, make_norm_reader, momentum
+from ..pool_reader import READERS as POOL_READERS
 from ..reader import INT, INTS, Context, Dialect, OpReader
 from ..simple import SIMPLE_READERS
 
@@ -216,6 +217,11 @@ _BATCH_NORM = make_norm_reader(
 
 DIALECT = Dialect(
     "megengine",
-    {**{kind.name: kind.reader() for kind in _KINDS}, "BatchNorm2d": _BATCH_NORM, **SIMPLE_READERS},
+    {
+        **{kind.name: kind.reader() for kind in _KINDS},
+        "BatchNorm2d": _BATCH_NORM,
+        **POOL_READERS["megengine"],
+        **SIMPLE_READERS,
+    },
     initial_normal,
 )
