@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph.model import Node
-from ..kernels import naive, naive_pool
+from ..kernels import naive, naive_pool, naive_resample
 from ..ops.activations import Activation
 from ..ops.affine import Affine
 from ..ops.avg_pool3d import AvgPool3d
@@ -18,6 +18,7 @@ from ..ops.batch_norm import BatchNorm
 from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
 from ..ops.max_pool3d import MaxPool3d
+from ..ops.resample import Resample, list_sources
 
 Floats = NDArray[np.float64]
 Tensors = Mapping[str, Floats]
@@ -84,6 +85,10 @@ def _avg_pool(op: AvgPool3d, inputs: Sequence[Floats], tensors: Tensors) -> Floa
     )  # fmt: skip
 
 
+def _resample(op: Resample, inputs: Sequence[Floats], tensors: Tensors) -> Floats:  # noqa: ARG001
+    return naive_resample.resample(inputs[0], [list_sources(line, op.rule, np.arange(line.count)) for line in op.lines])
+
+
 def _wire_of(x: Floats) -> Wire:
     d, h, w = x.shape[1:]
     return Wire((d, h, w), x.shape[0])
@@ -96,5 +101,6 @@ TWINS: dict[str, Twin] = {
     "copy": lambda op, inputs, tensors: inputs[0],  # noqa: ARG005
     "max_pool": _max_pool,
     "pointwise": _pointwise,
+    "resample": _resample,
     "vector_norm": lambda op, inputs, tensors: naive.vector_norm(inputs[0]),  # noqa: ARG005
 }

@@ -16,6 +16,7 @@ FAMILIES = {
     "copy": "copying",
     "max_pool": "pooling",
     "pointwise": "pointwise",
+    "resample": "resampling",
     "vector_norm": "vector_norm",
 }
 """`Op.kernel` to the module beside this one; modules load on first use, with the kernels they call."""

@@ -44,6 +44,7 @@ from ..initial import uniform_by_fan
 from ..norm_reader import AFFINE, BIAS, EPS, NUM_FEATURES, TRACKED, format_norm, make_norm_reader, momentum
 from ..pool_reader import READERS as POOL_READERS
 from ..reader import INT, INTS, Context, Dialect, OpReader
+from ..resample_reader import READERS as RESAMPLE_READERS
 from ..simple import SIMPLE_READERS
 from ..window import PADDING_MODES
 
@@ -177,6 +178,7 @@ DIALECT = Dialect(
         "BatchNorm3d": _norm("BatchNorm3d", 3),
         "BatchNorm2d": _norm("BatchNorm2d", 2),
         **POOL_READERS["torch"],
+        **RESAMPLE_READERS["torch"],
         **SIMPLE_READERS,
     },
     uniform_by_fan,
