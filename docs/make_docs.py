@@ -162,7 +162,7 @@ def parameter(entry: dict[str, Any]) -> tuple[str, str, str]:
 def operators_page() -> str:
     """Return the tables of operators, their parameters in each dialect, and the filter generators."""
     dialects = [get_dialect(name) for name in dialect_names()]
-    names = list(dict.fromkeys(name for dialect in dialects for name in dialect.readers))
+    names = list(dialects[0].readers)
     convolutions = [name for name in names if dialects[0].readers[name].tensors == WEIGHT_AND_BIAS]
     lines = [NOTICE, "", "# Operators", "", *OPERATORS_INTRODUCTION]
     for name in convolutions:

@@ -16,8 +16,8 @@ from .base import AXIS_NAMES, Interval, Wire
 from .window import check_size
 
 Rule = Literal["linear", "floor", "ceil", "round_down", "round_up", "single_floor", "single_round"]
-"""How a voxel is chosen. ``linear`` takes two; ``round_down`` and ``round_up`` take the nearest, of two that are as near
-the lower or the upper; the ``single`` ones work in float32, as torch does."""
+"""How a voxel is chosen. ``linear`` takes two; ``round_down`` and ``round_up`` take the nearest, of two that are as
+near the lower or the upper; the ``single`` ones work in float32, as torch does."""
 
 _LARGEST = 2**62
 

@@ -1,10 +1,10 @@
 """How the dialects write resampling. Sizes and factors are one number or one an axis; exactly one of the two is given.
 
 - torch (2.13): ``mode`` is ``nearest``, ``nearest-exact``, ``trilinear``, or ``bilinear``, which works slice by slice
-  over D. A size is ``floor(voxels · scale_factor)``; places follow from ``scale_factor`` itself, and from the sizes with
-  ``size``, ``recompute_scale_factor: true`` or ``align_corners: true``. The nearest voxel is found in float32 as for
-  float32 volumes on processors with fused multiply-add, whatever the type. Between two voxels of which one counts
-  nothing, the other stands alone, where torch would multiply by 0. `Interpolate` is ``torch.nn.functional.interpolate``.
+  over D. A size is ``floor(voxels · scale_factor)``; places follow from ``scale_factor`` itself, and from the sizes
+  with ``size``, ``recompute_scale_factor: true`` or ``align_corners: true``. The nearest voxel is found in float32 as
+  for float32 volumes on processors with fused multiply-add, whatever the type. Where the share of one of two voxels is
+  0, the other stands alone; torch would multiply. `Interpolate` is ``torch.nn.functional.interpolate``.
 - Lucid 3.8 works its scales out of the sizes, and takes ``nearest-exact`` for ``nearest``.
 - ONNX: `Upsample` (opset 9: places from the origin) and `Resize` (opset 19) with ``scale_factor`` for its scales, which
   are float32, and ``size`` for its sizes. Two numbers stand for H and W. ``mode: cubic``, ``antialias``, other
