@@ -10,9 +10,7 @@ from ..ops.merge import ROUNDING_VOXELS, describe_place, merge_wires, voxels_apa
 from .model import INPUT, Graph, Node
 
 
-def check_inputs(
-    names: Sequence[str], volume: Wire, nodes: Mapping[str, Node], *, broadcast: bool = False
-) -> None:
+def check_inputs(names: Sequence[str], volume: Wire, nodes: Mapping[str, Node], *, broadcast: bool = False) -> None:
     """Raise `ShapeError` unless the wires called `names` share one grid; it names the paths that lead to them.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Sums, differences, products and quotients of stages, voxel by voxel, where one may be spread over the other's grid."""
+"""Sums, differences, products and quotients of stages, voxel by voxel; one may be spread over the other's grid."""
 
 from __future__ import annotations
 
