@@ -91,10 +91,7 @@ def _dropout_readers(dialect: str) -> list[OpReader]:
     elif dialect == "megengine":
         parameters, names = {"drop_prob": described(share, "of training alone", 0.0)}, ("Dropout",)
     else:
-        parameters = {
-            "p": described(share, "of training alone", 0.5),
-            "inplace": described(_FLAG, "changes nothing", False),
-        }
+        parameters = {"p": described(share, "of training alone", 0.5)}
         names = ("Dropout", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")
         names = names if dialect == "torch" else ("Dropout", "Dropout2d", "AlphaDropout")
 
@@ -105,7 +102,6 @@ def _dropout_readers(dialect: str) -> list[OpReader]:
                 values.fail(key, describe(values.get(key)), "0 to 1")
         if values.boolean("training_mode", False):
             values.fail("training_mode", "true", "false: nothing is dropped at inference")
-        values.boolean("inplace", False)
         values.integer("seed", None)
         return Identity()
 

@@ -116,7 +116,7 @@ def _onnx_reader() -> OpReader:
         "pads": described({"type": "array", "items": INT}, "lows, then highs, of `axes`, or of N, C, D, H, W (N: 0)"),
         "mode": described({"enum": list(_ONNX_MODES)}, "`constant`, `reflect`, `edge`, `wrap`", "constant"),
         "constant_value": described(NUMBER, "the constant", 0.0),
-        "axes": described({"type": "array", "items": INT, "minItems": 1}, AXIS_RULE),
+        "axes": described({"type": "array", "items": INT, "minItems": 1}, f"a list of: {AXIS_RULE}; all if left out"),
     }
     return OpReader("Pad", parameters, read)
 

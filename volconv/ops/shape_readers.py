@@ -70,7 +70,7 @@ def _slice_reader(axes: str, start: str, end: str, step: str, *, backwards: bool
         return make_slice(values, end, taken, context)
 
     parameters = {
-        axes: described(_DIMS, f"axes: {AXIS_RULE}"),
+        axes: described(_DIMS, f"one or a list of: {AXIS_RULE}"),
         start: described(_PLACES, "first place; negative ones count from the end", 0),
         end: described(_PLACES, "place after the last; all that there are if left out or beyond"),
         step: described(_DIMS, "from one place to the next" + ("; negative: backwards" if backwards else ""), 1),
@@ -144,7 +144,7 @@ SHAPE_READERS: dict[str, OpReader] = {
         },
         _read_crop,
     ),
-    "Flip": OpReader("Flip", {"dims": described(_DIMS, f"axes: {AXIS_RULE}")}, _read_flip),
+    "Flip": OpReader("Flip", {"dims": described(_DIMS, f"one or a list of: {AXIS_RULE}")}, _read_flip),
 }
 _MAKERS: Mapping[str, Callable[[], Mapping[str, OpReader]]] = {
     "torch": lambda: {
