@@ -22,11 +22,18 @@ def test_the_nearest_name_is_told():
         get_dialect("MegEngin")
 
 
+PADS = {
+    f"{kind}Pad{rank}d" for kind in ("Constant", "Zero", "Reflection", "Replication", "Circular") for rank in (2, 3)
+}
+DROPOUTS = {"AlphaDropout", "Dropout2d", "Dropout3d", "FeatureAlphaDropout"}
 FLAT = {"UpsamplingNearest2d", "UpsamplingBilinear2d"}
-LACKING = {
-    "lucid": {"Interpolate"},
-    "megengine": {"BatchNorm3d", "MaxPool3d", "AvgPool3d", "Upsample", "Interpolate", *FLAT},
-    "onnx": {"Interpolate", *FLAT},
+LACKING = {  # of torch's
+    "lucid": {
+        *("CircularPad2d", "CircularPad3d", "ReflectionPad3d", "ZeroPad3d"),
+        *("Dropout3d", "FeatureAlphaDropout", "Interpolate"),
+    },
+    "megengine": {"BatchNorm3d", "MaxPool3d", "AvgPool3d", "Upsample", "Interpolate", *FLAT, *PADS, *DROPOUTS},
+    "onnx": {"Interpolate", *FLAT, *PADS, *DROPOUTS},
 }
 OWN = {"onnx": {"Resize"}}
 

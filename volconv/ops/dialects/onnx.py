@@ -22,6 +22,7 @@ from typing import Any
 
 from ...values import Values
 from ..base import Op
+from ..channel_readers import channel_readers
 from ..conv3d import Conv3d
 from ..conv_layout import as_convolution, last, plain_shapes
 from ..conv_reader import (
@@ -43,9 +44,11 @@ from ..conv_transpose3d import ConvTranspose3d
 from ..initial import uniform_by_fan
 from ..norm_reader import EPS, NUM_FEATURES, format_norm, make_norm_reader, momentum
 from ..onnx_padding import AUTO_PADS, read_auto_pad, read_pads, spatial_lengths, split_padding, total_forward
+from ..pad_readers import pad_readers
 from ..pool_reader import READERS as POOL_READERS
 from ..reader import INT, INTS, Context, Dialect, OpReader
 from ..resample_reader import READERS as RESAMPLE_READERS
+from ..shape_readers import shape_readers
 from ..simple import SIMPLE_READERS
 
 _CONV: dict[str, Mapping[str, Any]] = {
@@ -191,6 +194,9 @@ DIALECT = Dialect(
         **POOL_READERS["onnx"],
         **RESAMPLE_READERS["onnx"],
         **SIMPLE_READERS,
+        **shape_readers("onnx"),
+        **pad_readers("onnx"),
+        **channel_readers("onnx"),
     },
     uniform_by_fan,
 )
