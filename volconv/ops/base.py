@@ -64,7 +64,7 @@ class Wire:
             return Wire(shape, channels, self.dtype, self.voxel_map, self.spacing_mm, self.moves)
         spacing = self.spacing_mm
         if spacing is not None:
-            d, h, w = (s * m for s, m in zip(spacing, step.scale, strict=True))
+            d, h, w = (s * m for s, m in zip(spacing, map(abs, step.scale), strict=True))
             spacing = (d, h, w)
         return Wire(shape, channels, self.dtype, step.after(self.voxel_map), spacing, self.moves + 1)
 

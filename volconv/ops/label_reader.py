@@ -1,7 +1,8 @@
-"""Readers of the operators from scores to label maps: Softmax, LogSoftmax, ArgMax, Threshold, Remap and what follows.
+"""From scores to label maps; what each stage does: [spec.md](spec.md).
 
 Frameworks name the axis of a softmax in different words and with different defaults; here it can only be that of the
-channels, the second of (N, C, D, H, W).
+channels, the second of (N, C, D, H, W). ``Threshold`` is volconv's own: label 1 where x > ``threshold``, else 0;
+torch's class of that name is another. ``FillHoles`` has no parameters.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def _plain(make: Callable[[], Op]) -> Callable[[Values, Context], Op]:
     return read
 
 
-LABEL_READERS: dict[str, OpReader] = {
+_COMMON: dict[str, OpReader] = {
     "ArgMax": OpReader("ArgMax", {}, _plain(ArgMax)),
     "Threshold": OpReader("Threshold", {"threshold": described(NUMBER, "a number")}, _read_threshold),
     "LargestComponent": OpReader("LargestComponent", _LARGEST, _read_largest),
@@ -144,3 +145,21 @@ LABEL_READERS: dict[str, OpReader] = {
     ),
 }
 """Those that mean the same in every dialect."""
+
+_SAID = "1 (or -4): the channels; to be said"
+_TAKEN = "1 (or -4): the channels, which are taken too where it is not said"
+_BOTH = ("Softmax", "LogSoftmax")
+READERS: dict[str, dict[str, OpReader]] = {
+    "torch": {**make_softmax_readers(_BOTH, "dim", 1, _TAKEN), **_COMMON},
+    "lucid": {**make_softmax_readers(_BOTH, "dim", None, _SAID), **_COMMON},
+    "megengine": {
+        **make_softmax_readers(("Softmax",), "axis", 1, _TAKEN),
+        **make_softmax_readers(("LogSoftmax",), "axis", None, _SAID),
+        **_COMMON,
+    },
+    "onnx": {
+        **make_softmax_readers(_BOTH, "axis", -1, f"{_SAID}, for ONNX takes the last axis where it is not"),
+        **_COMMON,
+        "ArgMax": ONNX_ARGMAX,
+    },
+}
