@@ -12,7 +12,7 @@ from math import prod
 from ..graph.model import INPUT, Graph, Node
 from ..kernels.catalog import Algorithm, ConvKernel, ConvShape, Layout, choose_conv
 from ..numeric import compute_dtype
-from ..ops.base import Wire, read_interval
+from ..ops.base import Wire
 from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
 from .model import Buffer, Step
@@ -77,7 +77,7 @@ def choose_kernels(graph: Graph, bits: int | None = None) -> dict[str, ConvKerne
 def reads_outside(node: Node, index: int, wire: Wire) -> bool:
     """Return whether `node` ever reads voxels outside the domain of `wire`, its input number `index`."""
     for axis in range(3):
-        a, b = read_interval(node.op, index, axis, (0, node.wire.shape[axis]))
+        a, b = node.read_interval(index, axis, (0, node.wire.shape[axis]))
         if a < 0 or b > wire.shape[axis]:
             return True
     return False
@@ -91,13 +91,13 @@ def lay_out(graph: Graph, kernels: Mapping[str, ConvKernel]) -> Layouts:
     their first input and read all inputs in it.
     """
     out = Layouts()
-    written = _written(graph, kernels)
+    written = written_layouts(graph, kernels)
     for name in (INPUT, *(node.name for node in graph.nodes)):
         _place(graph, name, written, out, kernels)
     return out
 
 
-def _written(graph: Graph, kernels: Mapping[str, ConvKernel]) -> dict[str, tuple[Layout, int]]:
+def written_layouts(graph: Graph, kernels: Mapping[str, ConvKernel]) -> dict[str, tuple[Layout, int]]:
     """Return the layout of each wire as its producer writes it, and the channels stored."""
     out: dict[str, tuple[Layout, int]] = {INPUT: ("first", graph.input.channels)}
     for node in graph.nodes:
@@ -129,7 +129,7 @@ def _place(
         kernel = kernels.get(node.name)
         for i in (i for i, name in enumerate(node.inputs) if name == wire):
             needs: Layout = layout
-            if kernel is not None:
+            if kernel is not None and i != node.residual:
                 needs = layout if kernel.reads == "any" else kernel.reads
             elif len(node.inputs) > 1:
                 needs = written[node.name][0]

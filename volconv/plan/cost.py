@@ -140,11 +140,12 @@ def price(
 
 def stage_seconds(node: Node, voxels: int, threads: int) -> float:
     """Return a rough time for `voxels` voxels of every channel of `node`, by `threads` threads."""
-    if isinstance(node.op, Conv3d | ConvTranspose3d):
-        return conv_seconds(conv_shape(node.op, node.wire.dtype, node.algorithm), voxels, threads)
-    sweeps = (len(node.inputs) + 1) / 2  # a copy reads once and writes once
     itemsize = 8 if node.wire.dtype == "float64" else 4
-    return sweeps * voxels * node.wire.channels * itemsize / _COPY_RATE / threads
+    copy = voxels * node.wire.channels * itemsize / _COPY_RATE / threads  # reads once and writes once
+    if isinstance(node.op, Conv3d | ConvTranspose3d):
+        seconds = conv_seconds(conv_shape(node.op, node.wire.dtype, node.algorithm), voxels, threads)
+        return seconds if node.residual is None else seconds + copy / 2
+    return (len(node.inputs) + 1) / 2 * copy
 
 
 def _reading_seconds(cuts: tuple[AxisCut, AxisCut, AxisCut], traffic: Traffic, channels: int, itemsize: int) -> float:

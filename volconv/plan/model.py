@@ -87,7 +87,7 @@ class Plan:
     Attributes
     ----------
     graph : Graph
-        After its passes.
+        After its passes, sums fused into convolutions.
     kernels : mapping
         Node name to the kernel of a convolution.
     buffers, steps : tuple
@@ -106,6 +106,8 @@ class Plan:
     slots : mapping
         Buffer name to the elements from its first to its second slot: what is read a tile ahead or written a tile
         behind has two. Empty where tiles are read, computed and written one after the other.
+    notes : tuple of str
+        What the user should know of the graph.
     """
 
     graph: Graph
@@ -124,6 +126,7 @@ class Plan:
     threads: int = 1
     description: str = ""
     slots: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def grid(self) -> Triple:

@@ -9,7 +9,6 @@ from typing import Any
 from ..geometry import Triple
 from ..graph.model import INPUT, Graph, Node
 from ..graph.passes import chain_names
-from ..graph.places import list_disagreements
 from ..numeric import HALVES, compute_dtype
 from ..ops.conv3d import Conv3d
 from .cost import stage_seconds
@@ -29,7 +28,7 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
         "dtype": plan.graph.input.dtype,
         "computed_in": compute_dtype(plan.graph.input.dtype),
         "stages": [_describe_stage(plan, node) for node in plan.graph.nodes],
-        "notes": list(list_disagreements(plan.graph)),
+        "notes": list(plan.notes),
         "outputs": {name: _describe_output(plan.graph, name) for name in plan.graph.outputs},
         "tiles": {"count": plan.count, "grid": list(plan.grid), "shape": list(plan.tile_shape)},
         "batch": plan.batch,
