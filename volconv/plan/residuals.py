@@ -1,7 +1,7 @@
 """Folds the sum of a convolution's result and another stage into the convolution: one sweep over memory less.
 
-The kernel adds the other value when it finishes each of its own: the same two numbers, rounded once, so no bit of any
-result depends on it. That is why the plan may decide by layouts, which differ between processors.
+The kernel adds the other value to each of its own when it finishes that: the same two numbers in the same order, so no
+bit of any result depends on it. That is why the plan may decide by layouts, which differ between processors.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from .buffers import written_layouts
 def fuse_residuals(graph: Graph, kernels: Mapping[str, ConvKernel]) -> tuple[Graph, dict[str, ConvKernel]]:
     """Return `graph` with every sum that a convolution can make fused into it, and the kernels by the names left.
 
-    Such a sum has two inputs. One is the convolution's result, which nobody else reads and which is no output; the
-    other is there before it and lies in memory as the result would: else it had to be copied.
+    Such a sum has two inputs. The first is the convolution's result, which nobody else reads and which is no output;
+    the second is there before it and lies in memory as the result would: else it had to be copied.
     """
     layouts = written_layouts(graph, kernels)
     nodes, chosen = list(graph.nodes), dict(kernels)
@@ -47,9 +47,11 @@ def _find_head(graph: Graph, node: Node, kernels: Mapping[str, ConvKernel]) -> t
     """Return the convolution that can make the sum `node`, and what it adds; None where there is none."""
     if not isinstance(node.op, Add) or len(node.inputs) != 2 or node.wire.dtype in HALVES:
         return None  # in half precision each stage's result is rounded
-    order = [INPUT, *(other.name for other in graph.nodes)]
-    other, name = sorted(node.inputs, key=order.index)
-    if name not in kernels or other == name or name in graph.outputs or len(graph.consumers(name)) != 1:
+    name, other = node.inputs
+    order = [INPUT, *(part.name for part in graph.nodes)]
+    if name not in kernels or order.index(other) >= order.index(name):
+        return None
+    if name in graph.outputs or len(graph.consumers(name)) != 1:
         return None
     head = graph.node(name)
     if kernels[name].name == "sweep" or not _can_follow(head, node):
