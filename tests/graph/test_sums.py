@@ -4,7 +4,8 @@ import pytest
 
 from .test_passes import CONV, graph_of
 
-STAGES = [{**CONV, "name": "a"}, {**CONV, "name": "b", "input": "a"}]
+SAME = {**CONV, "padding": 1}
+STAGES = [{**SAME, "name": "a"}, {**SAME, "name": "b", "input": "a"}]
 
 
 @pytest.mark.parametrize("outputs", [["sum"], ["sum", "a", "b"]])
