@@ -12,6 +12,7 @@ from math import prod
 from ..graph.model import INPUT, Graph, Node
 from ..kernels.catalog import Algorithm, ConvKernel, ConvShape, Layout, choose_conv
 from ..numeric import compute_dtype
+from ..ops.add import Add
 from ..ops.base import Wire
 from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
@@ -67,11 +68,19 @@ def choose_kernels(graph: Graph, bits: int | None = None) -> dict[str, ConvKerne
     kernels: dict[str, ConvKernel] = {}
     for node in reversed(graph.nodes):
         if isinstance(node.op, Conv3d | ConvTranspose3d):
-            readers = [kernels.get(reader.name) for reader in graph.consumers(node.name)]
-            last = all(kernel is not None and kernel.reads == "last" for kernel in readers)
+            readers = graph.consumers(node.name)
+            last = all(_takes_last(reader, node.name, kernels) for reader in readers)
             wanted: Layout | None = "last" if last and readers and node.name not in graph.outputs else None
             kernels[node.name] = choose_conv(conv_shape(node.op, node.wire.dtype, node.algorithm), bits, wanted)
     return {node.name: kernels[node.name] for node in graph.nodes if node.name in kernels}
+
+
+def _takes_last(reader: Node, name: str, kernels: Mapping[str, ConvKernel]) -> bool:
+    """Return whether `reader` takes the result `name` channels last: a sum does if another summand is made so."""
+    if reader.name in kernels:
+        return kernels[reader.name].reads == "last"
+    others = [kernels[other] for other in reader.inputs if other in kernels and other != name]
+    return isinstance(reader.op, Add) and any(kernel.writes == "last" for kernel in others)
 
 
 def reads_outside(node: Node, index: int, wire: Wire) -> bool:
