@@ -40,9 +40,26 @@ OPERATORS_INTRODUCTION = (
     "",
 )
 OTHERS_INTRODUCTION = (
-    "They mean the same in every dialect. `Add` reads two stages or more, of one size and as many channels, and sums",
-    "them in the order of its `inputs: [A, B, ...]`.",
+    "They mean the same in every dialect. `Add` and `Mul` read two stages or more, `Sub` and `Div` two, and combine",
+    "them in the order of `inputs: [A, B, ...]`, each step rounded once. An input of one channel stands for every",
+    "channel, and one of length 1 along an axis for every place along it, as in torch; or one stage is read, and the",
+    "right operand is `value`, a number or one a channel. `Crop` takes voxels off the low and the high ends, or leaves",
+    "`size` in the middle; `Flip` turns axes round, counted over (N, C, D, H, W). Voxels stay where they are in the",
+    "world.",
 )
+WORDED_INTRODUCTION = (
+    "Each dialect has its own words for the same. Axes are counted over (N, C, D, H, W): 1 is the channels, 2 to 4",
+    "are D, H, W; negative ones count from the end. `Concat` joins the channels of `inputs: [A, B, ...]`. Paddings",
+    "take off what is negative (not `circular`), reflect by less than the size and wrap by no more than it; voxels",
+    "stay where they are in the world. `Linear` and `LayerNorm` work on the channels of each voxel, as the frameworks'",
+    "layers do on arrays whose last axis is the channels; dropouts do nothing and are taken out.",
+)
+WORDED = (
+    *("Concat", "Slice", "Pad"),
+    *(f"{kind}Pad{rank}d" for kind in ("Constant", "Zero", "Reflection", "Replication", "Circular") for rank in (2, 3)),
+    *("Linear", "LayerNorm", "Dropout", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout"),
+)
+"""Operators that mean the same in every dialect and whose parameters have names of their own there."""
 NORM_INTRODUCTION = (
     "At inference: `y = (x − running_mean)/sqrt(running_var + eps)·weight + bias`, a channel at a time, so that",
     "for slices and for volumes are one. Computed as `scale·x + shift` with one rounding; scale and shift are",
@@ -50,6 +67,8 @@ NORM_INTRODUCTION = (
     "`NAME.running_mean` and so on; `num_batches_tracked` is not read. Behind a convolution or a sum it is",
     "applied as values are stored; before one it stays a stage of its own.",
 )
+READER_FAMILIES = {"Pooling": "pool_reader", "Resampling": "resample_reader"}
+"""Title to the module of ``volconv.ops`` whose ``READERS`` hold, by dialect, operators with parameters of their own."""
 
 
 def make_pages() -> dict[str, str]:
@@ -161,23 +180,25 @@ def operators_page() -> str:
     """Return the tables of operators, their parameters in each dialect, and the filter generators."""
     dialects = [get_dialect(name) for name in dialect_names()]
     names = list(dict.fromkeys(name for dialect in dialects for name in dialect.readers))
-    convolutions = [name for name in names if dialects[0].readers[name].tensors == WEIGHT_AND_BIAS]
+    convolutions = [name for name in names if name.startswith("Conv")]
     lines = [NOTICE, "", "# Operators", "", *OPERATORS_INTRODUCTION]
     for name in convolutions:
         lines += [f"## {name}", "", *table(("", *(d.name for d in dialects)), convolution_rows(name, dialects)), ""]
     for dialect in dialects:
         lines += [f"## The {dialect.name} dialect", "", *dialect_notes(dialect.name), ""]
-    norms = [name for name in names if dialects[0].readers[name].tensors == NORM_TENSORS]
-    lines += [*norm_section(norms, dialects), ""]
-    lines += [
-        "## Other operators",
-        "",
-        "They mean the same in every dialect. `Add` reads two stages or more, of one size",
+    norms = [
+        name for name in names if name in dialects[0].readers and dialects[0].readers[name].tensors == NORM_TENSORS
     ]
-    lines += ["and as many channels, and sums them in the order of its `inputs: [A, B, ...]`.", ""]
+    lines += [*norm_section(norms, dialects), ""]
+    own = [name for name in names if name in WORDED]
+    lines += [*worded_section(own, dialects), ""]
+    for title, module in READER_FAMILIES.items():
+        lines += family_section(title, module, dialects)
+        own += reader_names(module)
+    lines += ["## Other operators", "", *OTHERS_INTRODUCTION, ""]
     rows = []
     for name, reader in dialects[0].readers.items():
-        if name not in (*convolutions, *norms):
+        if name not in (*convolutions, *norms, *own):
             keys = ", ".join(f"`{key}`" for key in reader.parameters) or "–"
             tensors = ", ".join(f"`{tensor}`" for tensor in reader.tensors) or "–"
             rows.append((f"`{name}`", keys, tensors))
@@ -200,7 +221,7 @@ def convolution_rows(name: str, dialects: list[Dialect]) -> Iterator[tuple[str, 
     """Yield a row for each parameter any dialect has, then what each dialect makes of an example."""
     readers = [dialect.readers[name] for dialect in dialects]
     every = dict.fromkeys(
-        key for d in dialects for op in d.readers.values() if op.tensors == WEIGHT_AND_BIAS for key in op.parameters
+        key for d in dialects for op in d.readers.values() if op.name.startswith("Conv") for key in op.parameters
     )
     for key in every:
         yield (f"`{key}`", *(parameter_cell(reader, key) for reader in readers))
@@ -227,10 +248,50 @@ def norm_section(names: list[str], dialects: list[Dialect]) -> list[str]:
     return [f"## {' and '.join(names)}", "", *NORM_INTRODUCTION, "", *table(("", *(d.name for d in dialects)), rows)]
 
 
+def worded_section(names: list[str], dialects: list[Dialect]) -> list[str]:
+    """Return the section of the operators that each dialect has words of its own for, and what those words mean."""
+    rows: list[tuple[str, ...]] = []
+    shared: dict[tuple[str, str], list[str]] = {}
+    for name in names:
+        readers = [dialect.readers.get(name) for dialect in dialects]
+        rows.append((f"`{name}`", *(parameter_names(reader) for reader in readers)))
+        for reader in filter(None, readers):
+            for key in reader.parameters:
+                of = shared.setdefault((key, parameter_cell(reader, key)), [])
+                of += [f"`{name}`"] * (f"`{name}`" not in of)
+    lines = ["## Stages joined, cut and widened; channels combined", "", *WORDED_INTRODUCTION, ""]
+    lines += [*table(("", *(d.name for d in dialects)), rows), ""]
+    entries = ((f"`{key}`", ", ".join(of), meaning) for (key, meaning), of in sorted(shared.items()))
+    return [*lines, *table(("parameter", "of", "takes (default)"), entries)]
+
+
+def parameter_names(reader: OpReader | None) -> str:
+    """Return the names of an operator's parameters, or that there is no such operator."""
+    return "no such" if reader is None else ", ".join(f"`{key}`" for key in reader.parameters)
+
+
+def reader_names(module: str) -> list[str]:
+    """Return the operators that a module of ``volconv.ops`` reads, of all dialects."""
+    readers = import_module(f"volconv.ops.{module}").READERS.values()
+    return list(dict.fromkeys(name for own in readers for name in own))
+
+
+def family_section(title: str, module: str, dialects: list[Dialect]) -> list[str]:
+    """Return the section of the operators of one module: what it says about them, and a table of parameters each."""
+    text = inspect.getdoc(import_module(f"volconv.ops.{module}")) or ""
+    lines = [f"## {title}", "", *text.replace("``", "`").splitlines(), ""]
+    for name in reader_names(module):
+        readers = [dialect.readers.get(name) for dialect in dialects]
+        keys = dict.fromkeys(key for reader in readers if reader for key in reader.parameters)
+        rows = [(f"`{key}`", *("–" if r is None else parameter_cell(r, key) for r in readers)) for key in keys]
+        lines += [*table((f"`{name}`", *(d.name for d in dialects)), rows), ""]
+    return lines
+
+
 def parameter_cell(reader: OpReader, key: str) -> str:
     """Return what a dialect takes for a parameter, with its default, or why it refuses it."""
     if key not in reader.parameters:
-        return f"refused: {reader.refused[key]}"
+        return f"refused: {reader.refused[key]}" if key in reader.refused else "no such key"
     entry = reader.parameters[key]
     default = str(entry.get("default", ""))
     default = default.lower() if default in ("True", "False") else default

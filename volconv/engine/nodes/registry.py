@@ -10,10 +10,18 @@ from .base import Family
 
 FAMILIES = {
     "add": "addition",
+    "arithmetic": "arithmetic",
+    "avg_pool": "pooling",
+    "concat": "concatenation",
     "conv": "convolution",
     "conv_transpose": "transposed",
     "copy": "copying",
+    "layer_norm": "layer_norm",
+    "max_pool": "pooling",
+    "pad": "padding",
     "pointwise": "pointwise",
+    "resample": "resampling",
+    "slice": "slicing",
     "vector_norm": "vector_norm",
 }
 """`Op.kernel` to the module beside this one; modules load on first use, with the kernels they call."""
