@@ -89,6 +89,11 @@ def layer(families, shape, *stages, **more):
     return Layer(frozenset(families.split()), shape, stages, **more)
 
 
+def add(*stages):
+    """A sum."""
+    return {"op": "Add", "inputs": list(stages)}
+
+
 RELU, LEAKY, SILU = {"op": "ReLU"}, {"op": "LeakyReLU", "negative_slope": 0.2}, {"op": "SiLU"}
 CLIP, PRELU = {"op": "Clip", "min": -0.5, "max": 0.75}, {"op": "PReLU", "weight": [0.3]}
 FACTORS = {"weight": {"generator": "gaussian", "sigma": 1.5}, "padding": "same"}
@@ -131,11 +136,25 @@ LAYERS = {
         conv(1), {"op": "Affine", "scale": 2.0}, {"op": "Add", "inputs": ["s4", "s3"]}, RELU,
         outputs=("s0", "s6"),
     ),
+    "first, residual": layer("first", (5, 5, 6, 150), conv(5, 1), norm(5), add("s1", "input"), RELU),
+    "rows, residual": layer("rows", (1, 5, 6, 150), conv(1), add("input", "s0"), SILU),
+    "last, residual": layer("last", (3, 4, 5, 21), conv(30, 1), conv(30, 1), LEAKY, add("s0", "s2")),
+    "winograd, residual": layer("winograd", (21, 5, 6, 21), conv(30), conv(30), norm(30), add("s2", "s0"), RELU),
+    "pairs, residual": layer("pairs", (5, 5, 6, 70), conv(5), add("s0", "input"), SILU),
+    "phases, residual": layer(
+        "last phases", (5, 6, 8, 22), conv(30, 1), conv(30, 2, stride=2, padding=0), up(30, 2), add("s2", "s0"), SILU
+    ),
+    "phase by phase, residual": layer(
+        "first", (5, 6, 8, 22), conv(5, 1), conv(5, 2, stride=2, padding=0), up(5, 2), add("s2", "s0"), RELU
+    ),
+    "depthwise, residual": layer(
+        "last depthwise", (48, 4, 5, 21), conv(48, 1), conv(48, groups=48), CLIP, add("s2", "s0")
+    ),
     "vector norm": layer("first", (1, 5, 6, 41), conv(3), {"op": "VectorNorm"}),
     "copies": layer("last", (3, 4, 5, 21), {"op": "Identity"}, conv(30, 2, "valid"), outputs=("s0", "s1")),
     "halves": layer("first last", (1, 5, 6, 21), conv(5), {"op": "GELU"}, conv(30, 2), dtypes=("float16", "bfloat16")),
 }  # fmt: skip
-FAST = ("first", "rows", "last", "pointwise, channels last", "halves")
+FAST = ("first", "rows", "last", "last, residual", "pointwise, channels last", "halves")
 CASES = [(name, dtype) for name, layer in LAYERS.items() for dtype in layer.dtypes]
 FAST_CASES = [(name, LAYERS[name].dtypes[0]) for name in FAST]
 
@@ -161,7 +180,7 @@ def values_of(name, dtype, spoilt):
         x[0, 1, 2, 3] = np.nan
         x[-1, -1, -2, -4] = np.inf
         x[0, -1, -1, -5] = -np.inf
-        x[0, 2, 1, 5] = -np.nan  # of the other sign
+        x[0, 2, 1, 5:7] = -np.nan, np.nan  # of the other sign, and of both in one window
     x.flags.writeable = False
     return x
 
@@ -243,6 +262,14 @@ def test_code_for_a_processor_of_narrower_vectors_gives_the_same_bytes(name):
         capture_output=True, text=True,
     )  # fmt: skip
     assert json.loads(found.stdout) == digests(*row)
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if name.endswith("residual")])
+def test_a_residual_is_added_by_its_convolution(name):
+    nodes = make_plan(graph_of(name, "float32"), budget=BUDGET, traffic=Traffic()).graph.nodes
+    assert [node.op_name for node in nodes if node.residual is not None or node.op_name == "Add"] == [
+        "ConvTranspose3d" if "phase" in name else "Conv3d"
+    ]
 
 
 def families_of(name):

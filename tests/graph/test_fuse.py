@@ -53,7 +53,7 @@ def test_a_sum_takes_what_follows_it_and_is_taken_by_nothing():
     graph = graph_of(stages)
     assert [node.name for node in graph.nodes] == ["Conv3d", "b", "last"]
     assert [part.op_name for part in graph.nodes[2].epilogue] == ["BatchNorm3d", "ReLU"]
-    assert graph.nodes[2].inputs == ("Conv3d", "b")
+    assert graph.nodes[2].inputs == ("b", "Conv3d")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

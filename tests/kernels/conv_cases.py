@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from volconv.kernels.catalog import ConvKernel, ConvShape, Epilogue, choose_conv
-from volconv.kernels.conv import bind_conv
+from volconv.kernels.conv import Residual, bind_conv
 
 SLACK = 4096
 
@@ -87,11 +87,27 @@ def other_kernel(kernel: ConvKernel, shape: ConvShape) -> ConvKernel:
     return choose_conv(ConvShape(1, 32, 1, 1, shape.dtype), bits)
 
 
-def run(case: Case, kernel: ConvKernel, *, epilogue=None, reads="first", boxes=None, out_step=1, spread=0):
+def store_residual(values, kernel: ConvKernel, spread=0):
+    """Return `values` (O, D, H, W) as what `kernel` can add, with room of other values between its rows."""
+    channels = -(-len(values) // kernel.channel_multiple) * kernel.channel_multiple
+    order = (1, 2, 3, 0) if kernel.writes == "last" else (0, 1, 2, 3)
+    stored = np.full((channels, *values.shape[1:]), 5, values.dtype)
+    stored[: len(values)] = values
+    stored = stored.transpose(order)
+    between = [spread, spread, spread, 0]
+    wide = np.full([size + more for size, more in zip(stored.shape, between, strict=True)], 9, values.dtype)
+    wide[tuple(slice(size) for size in stored.shape)] = stored
+    steps = np.array(wide.strides)[list(np.argsort(order))] // wide.itemsize
+    return Residual(np.concatenate([np.full(3, 9, values.dtype), wide.ravel()]), 3, tuple(int(step) for step in steps))
+
+
+def run(
+    case: Case, kernel: ConvKernel, *, epilogue=None, reads="first", boxes=None, out_step=1, spread=0, residual=None
+):
     """Run the kernel on the case, box by box, and return (O, D, H, W); nothing else of the output may change.
 
     `reads` is the input's layout (where the kernel takes any), `spread` widens every step of it, `out_step` is the
-    output's step along w.
+    output's step along w, `residual` (O, D, H, W) is what the epilogue adds.
     """
     s, n = case.shape, case.box
     reads = "last" if kernel.reads == "last" else reads
@@ -116,9 +132,13 @@ def run(case: Case, kernel: ConvKernel, *, epilogue=None, reads="first", boxes=N
         size = [b - a for a, b in zip(first, stop, strict=True)]
         x_start = start + sum(a * b for a, b in zip(first, x_steps[1:], strict=True))
         out_start = sum(a * b for a, b in zip(first, out_steps[1:], strict=True))
+        other = None if residual is None else store_residual(residual, kernel, 2)
+        if other is not None:
+            other = other.ahead(sum(a * b for a, b in zip(first, other.steps[1:], strict=True)))
         bound.run(
-            flat, x_start, x_steps, (case.places * steps[1:]).sum(1), room.reshape(-1), out_start, out_steps, size
-        )
+            flat, x_start, x_steps, (case.places * steps[1:]).sum(1), room.reshape(-1), out_start, out_steps, size,
+            residual=other,
+        )  # fmt: skip
     got = seen[: s.out_channels].copy()
     seen[...] = 7
     assert np.all(room == 7), "written outside the box"

@@ -13,7 +13,7 @@ from volconv.kernels.catalog import ACTIVATIONS, ConvShape, Epilogue, choose_con
 from volconv.kernels.catalog_memory import packed_bytes, scratch_bytes
 from volconv.kernels.conv import bind_conv, kernel_specs
 
-from .conv_cases import SLACK, Case, exact
+from .conv_cases import SLACK, Case, exact, store_residual
 
 C = 8
 """Errors stay below C * eps * sum over channels of (largest input of the window) * (sum of the taps' magnitudes)."""
@@ -28,7 +28,9 @@ def make_case(inputs, outputs, box, dilation=(1, 1, 1), dtype="float32", seed=0,
     return Case(shape, size, box, dilation, seed=seed)
 
 
-def run(case, *, x=None, part=None, origin=(0, 0, 0), epilogue=None, bits=None, scratch=None, weights=None):
+def run(
+    case, *, x=None, part=None, origin=(0, 0, 0), epilogue=None, bits=None, scratch=None, weights=None, residual=None
+):
     """Compute `part` (start, stop) of the case's box, which begins at `origin` of the whole output."""
     kernel = choose_conv(case.shape, bits)
     bound = bind_conv(kernel, case.shape, case.weights if weights is None else weights, case.bias, epilogue)
@@ -48,7 +50,11 @@ def run(case, *, x=None, part=None, origin=(0, 0, 0), epilogue=None, bits=None, 
     taps = (case.places * steps[1:]).sum(1)
     place = [o + a for o, a in zip(origin, start, strict=True)]
     flat = out.ravel()
-    bound.run(room, 0, tuple(steps), taps, flat, 0, tuple(out_steps), box, place, scratch)
+    other = None
+    if residual is not None:
+        part = residual[(slice(None), *(slice(a, b) for a, b in zip(start, stop, strict=True)))]
+        other = store_residual(part, kernel, 2)
+    bound.run(room, 0, tuple(steps), taps, flat, 0, tuple(out_steps), box, place, scratch, other)
     return flat.reshape(out.shape).transpose(back)[: case.shape.out_channels]
 
 

@@ -1,5 +1,7 @@
 """Buffers of stages with several inputs: which layout, and who gets a copy."""
 
+from dataclasses import replace
+
 import pytest
 
 from volconv.graph.model import INPUT, Graph, Node
@@ -63,8 +65,11 @@ def test_sixteen_channels_are_written_as_their_readers_take_them():
     reader = Conv3d(16, 16, (3, 3, 3), bias=False)
     deep = Node("deep", "Conv3d", reader, ("thin",), wide, algorithm="winograd")
     few = Node("few", "Conv3d", Conv3d(16, 5, (3, 3, 3), bias=False), ("thin",), Wire((4, 5, 6), 5))
+    apart = replace(few, wire=wide, op=replace(few.op, out_channels=16))
     for nodes, layout in (
         ((thin, deep), "last"),
+        ((thin, deep, replace(sums("deep", "thin"), wire=wide)), "last"),
+        ((thin, apart, replace(sums("few", "thin"), wire=wide)), "first"),
         ((thin,), "first"),
         ((thin, few), "first"),
         ((thin, deep, few), "first"),

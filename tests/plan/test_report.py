@@ -20,12 +20,12 @@ def test_inputs_and_paths_that_disagree_are_shown(tmp_path):
     nib.save(nib.Nifti1Image(np.zeros((8, 8, 8), "f4"), np.eye(4)), tmp_path / "x.nii")
     plan = volconv.plan({"volconv": 1, "stages": STAGES, "outputs": ["relu", "side"]}, tmp_path / "x.nii")
     stages = {stage["name"]: stage for stage in plan.stages}
-    assert list(stages) == ["skip", "down", "up", "relu", "side"]
-    assert stages["relu"]["inputs"] == ["up", "skip"]
-    assert stages["relu"]["op"] == "Add + ReLU"
+    assert list(stages) == ["skip", "down", "relu", "side"]
+    assert stages["relu"]["inputs"] == ["down", "skip"]
+    assert stages["relu"]["op"] == "ConvTranspose3d + Add + ReLU"
     assert stages["down"]["inputs"] == ["skip"]
     rows = {line.split()[0]: line for line in str(plan).splitlines() if line}
-    assert "inputs=up,skip" in rows["relu"]
+    assert "inputs=down,skip" in rows["relu"]
     assert " input=skip kernel_size=3" in rows["side"]
     assert "input=" not in rows["down"]
     (note,) = plan.to_json()["notes"]

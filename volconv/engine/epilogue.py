@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +10,19 @@ from numpy.typing import NDArray
 from ..graph.model import Node
 from ..kernels.catalog import Epilogue
 from ..ops.activations import Activation
+from ..ops.add import Add
 from ..ops.affine import Affine
 from ..ops.batch_norm import BatchNorm, scale_and_shift
 
 
 def make_epilogue(parts: tuple[Node, ...], channels: int, dtype: Any) -> Epilogue:
-    """Return the epilogue of `parts`: at most one affine or norm, then at most one activation, over `channels`."""
+    """Return the epilogue of `parts`: at most one affine or norm, then at most one activation, over `channels`.
+
+    At most one sum stands before or behind the activation.
+    """
     scale = shift = slope = None
     activation = "identity"
+    residual: Literal["", "before", "after"] = ""
     parameters: tuple[float, ...] = ()
     for part in parts:
         if isinstance(part.op, Affine):
@@ -26,9 +31,12 @@ def make_epilogue(parts: tuple[Node, ...], channels: int, dtype: Any) -> Epilogu
             scale, shift = (_each(table, channels, dtype) for table in scale_and_shift(part.op, part.tensors))
         elif isinstance(part.op, Activation):
             activation, parameters = part.op.kind, part.op.parameters
+            residual = "before" if residual else ""
             if part.op.slopes:
                 slope = _each(part.tensors["weight"], channels, dtype)
-    return Epilogue(scale, shift, activation, parameters, slope)
+        elif isinstance(part.op, Add):
+            residual = "after"
+    return Epilogue(scale, shift, activation, parameters, slope, residual)
 
 
 def _each(values: Any, channels: int, dtype: Any) -> NDArray[Any]:

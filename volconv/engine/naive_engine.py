@@ -23,7 +23,8 @@ def run_naive(graph: Graph, values: NDArray[Any], *, skip_outside: bool = False)
     for node in graph.nodes:
         result = run_node(node, [wires[name] for name in node.inputs], skip_outside=skip_outside)
         for part in node.epilogue:
-            result = run_node(part, [result], skip_outside=skip_outside)
+            others = [wires[node.inputs[-1]]] if part.op.kernel == "add" else []
+            result = run_node(part, [result, *others], skip_outside=skip_outside)
         wires[node.name] = result if node.wire.labels else _kept(result, node.wire.dtype)
     return {name: wires[name] for name in graph.outputs}
 

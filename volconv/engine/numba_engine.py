@@ -126,8 +126,11 @@ class NumbaEngine:
         Neighbours lie side by side along x or the channels, else a copy pays.
         """
         kernels, wire = self.plan.kernels, self._shapes[name]
-        readers = [step.node for step in self.plan.steps if name in step.sources]
-        alone = all(reader in kernels and kernels[reader].name == "last" for reader in readers)
+        readers = [(step.node, step.sources) for step in self.plan.steps if name in step.sources]
+        alone = all(
+            reader in kernels and kernels[reader].name == "last" and name not in sources[1:]  # no residual
+            for reader, sources in readers
+        )
         plain = self._modes[name] is None and wire.dtype not in HALVES
         return alone and plain and 1 in (source.steps[0], source.steps[3])
 

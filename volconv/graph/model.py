@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ..kernels.catalog import Algorithm
-from ..ops.base import Array, Op, Wire
+from ..ops.base import Array, Interval, Op, Wire, read_interval
 
 INPUT = "input"
 """The name of the volume itself."""
@@ -30,7 +30,8 @@ class Node:
     tensors : mapping
         Weights in canonical layout, by torch state-dict name, in the type they were stored or made in.
     epilogue : tuple of Node
-        Affine and activation that are applied to each value as it is stored; the last one gives the node its name.
+        Affine and activation that are applied to each value as it is stored; the last one gives the node its name. A
+        sum among them adds the last of `inputs`.
     algorithm : str
         What the order of a convolution's sums follows; part of the result, so it is fixed here and not by the planner.
         A factored one has the vectors along D, H, W of each filter side by side as the tensor ``factors`` (O, taps).
@@ -44,6 +45,15 @@ class Node:
     tensors: Mapping[str, Array] = field(default_factory=dict)
     epilogue: tuple[Node, ...] = ()
     algorithm: Algorithm = "direct"
+
+    @property
+    def residual(self) -> int | None:
+        """Number of the input that the epilogue adds; None where it adds none."""
+        return len(self.inputs) - 1 if any(part.op.kernel == "add" for part in self.epilogue) else None
+
+    def read_interval(self, index: int, axis: int, out: Interval) -> Interval:
+        """Return the voxels of input number `index` that outputs `out` of `axis` read: those same of a residual."""
+        return out if index == self.residual else read_interval(self.op, index, axis, out)
 
     def macs(self, voxels: int) -> int:
         """Return the products of `voxels` outputs of every channel: of a factored filter those of its vectors."""

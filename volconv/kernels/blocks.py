@@ -129,6 +129,13 @@ class Vectors:
         args = [value, target, align, self.first_lanes(count)]
         self.call(f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(), args)
 
+    def load_first(self, pointer: Any, count: Any) -> Any:
+        """Load the lanes below `count` (an int64) of a vector at any address; the others are 0."""
+        source = self.builder.bitcast(pointer, self.vector.as_pointer())
+        align = INT32(self.block.real.bitwidth // 8)
+        args = [source, align, self.first_lanes(count), ir.Constant(self.vector, None)]
+        return self.call(f"llvm.masked.load.{self.suffix}.p0", self.vector, args)
+
     def load_spaced(self, pointer: Any, step: int | Any) -> Any:
         """Load a vector of values that lie `step` elements apart: 1 and 2 (as ints) by whole vectors."""
         lanes, builder = self.block.lanes, self.builder

@@ -10,7 +10,7 @@ import numpy as np
 from . import conv_plan as at
 from . import jit
 from .catalog import IN_REGISTERS, ConvKernel, ConvShape, Epilogue
-from .conv_pack import LINE_BYTES, align_values, epilogue_rows, kernel_specs
+from .conv_pack import LINE_BYTES, Residual, align_values, epilogue_rows, kernel_specs, record_residual
 from .row_sharing import FARTHEST, Sharing, pack_shared, share_rows
 
 Array = np.ndarray[Any, Any]
@@ -34,6 +34,7 @@ class BoundConv:
         if bias is not None:
             rows[at.BIAS] = bias
         self._table = self._pack_table(rows)
+        self._epilogue = epilogue
         self._affine, self._mode = epilogue.scale is not None, mode
         self._activate = epilogue.activation not in IN_REGISTERS
         (spec,) = kernel_specs(kernel, shape, epilogue)
@@ -60,6 +61,7 @@ class BoundConv:
         box: Sequence[int],
         origin: Sequence[int] = (0, 0, 0),
         scratch: Array | None = None,
+        residual: Residual | None = None,
     ) -> None:
         """Compute every voxel (z, y, x) of a box, for every output channel o of group g.
 
@@ -84,6 +86,8 @@ class BoundConv:
             Place of the box's first voxel in the whole output, for kernels that compute neighbours together.
         scratch : flat array of the shape's dtype, optional
             Of at least `scratch_elements`; made for the call if left out.
+        residual : Residual, optional
+            What is added; there if the epilogue has a place for it.
         """
         del origin, scratch
         if min(box) <= 0:
@@ -92,10 +96,12 @@ class BoundConv:
             for i in range(box[2]):
                 starts = x_start + i * x_steps[3], out_start + i * out_steps[3]
                 column = (*x_steps[:3], self.kernel.step or 1)
-                self.run(x, starts[0], column, taps, out, starts[1], out_steps, (*box[:2], 1))
+                part = None if residual is None else residual.ahead(i * residual.steps[3])
+                self.run(x, starts[0], column, taps, out, starts[1], out_steps, (*box[:2], 1), residual=part)
             return
         plan = np.zeros(at.LENGTH, np.int64)
         at.fill_steps(plan, x_start, x_steps, out_start, out_steps, box)
+        other = record_residual(plan, residual, self._epilogue, self._table)
         weights, tables = self._place_taps(plan, np.asarray(taps, np.int64))
         if self.kernel.name == "first":
             plan[at.HINTS] = len(tables)
@@ -103,7 +109,7 @@ class BoundConv:
         self._cut_jobs(plan, jit.thread_count())
         if self.kernel.writes == "last":
             self._fetch_ahead(plan)
-        self._run(x, weights, self._table, out, tables, plan)
+        self._run(x, weights, self._table, out, other, tables, plan)
 
     def _fetch_ahead(self, plan: Array) -> None:
         """Write into `plan` which inputs are fetched ahead."""
@@ -212,7 +218,8 @@ class BoundRows(BoundConv):
         """Return the weights, and offsets of all loads, runs and first rows; block rows lie along the plan's y."""
         sharing, weights = self._share(plan, taps)
         if sharing.along_z:
-            for z, y in ((at.N_Z, at.N_Y), (at.X_Z, at.X_Y), (at.OUT_Z, at.OUT_Y)):
+            pairs = (at.N_Z, at.N_Y), (at.X_Z, at.X_Y), (at.OUT_Z, at.OUT_Y), (at.RESIDUAL_Z, at.RESIDUAL_Y)
+            for z, y in pairs:
                 plan[[z, y]] = plan[[y, z]]
         spacing, rows = sharing.spacing, int(plan[at.N_Y])
         firsts = [y for q in range(min(spacing, rows)) for y in range(q, rows, spacing * self._width)]
@@ -220,6 +227,7 @@ class BoundRows(BoundConv):
         plan[at.RUNS], plan[at.RUNS_START] = len(sharing.runs), len(loads)
         plan[at.ROW_BLOCKS], plan[at.ROW_STARTS] = len(firsts), len(loads) + sharing.runs.size
         plan[at.SPACING], plan[at.ROW_STEP] = spacing, spacing * plan[at.OUT_Y]
+        plan[at.RESIDUAL_ROWS] = spacing * plan[at.RESIDUAL_Y]
         plan[at.GROUP_WEIGHTS] = len(weights) // self.shape.groups
         return weights, np.concatenate([loads, sharing.runs.ravel(), np.array(firsts, np.int64)])
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from . import conv_plan as at
 from .bound_direct import BoundConv, share_scratch, whole_blocks
-from .bound_winograd import place_tiles, transform_weights
+from .bound_winograd import place_residuals, place_tiles, transform_weights
 from .catalog import ConvKernel, ConvShape, Epilogue
 from .catalog_memory import PairsScratch, pairs_scratch
-from .conv_pack import align_values
+from .conv_pack import Residual, align_values, record_residual
 
 Array = np.ndarray[Any, Any]
 
@@ -52,23 +52,27 @@ class BoundPairs(BoundConv):
         box: Sequence[int],
         origin: Sequence[int] = (0, 0, 0),
         scratch: Array | None = None,
+        residual: Residual | None = None,
     ) -> None:
-        """Do what `BoundConv.run` says; neighbours along w of both arrays lie side by side."""
+        """Do what `BoundConv.run` says; neighbours along w of all arrays lie side by side."""
         if min(box) <= 0:
             return
         taps = np.asarray(taps, np.int64)
         threads, scratch = share_scratch(self, scratch)
         # buffers of a plan have few different geometries, and only a pair's parity of the place in the volume counts
         dilation = int(taps[self.shape.taps // 3] - taps[0]) // x_steps[1]
-        key = (*x_steps, *out_steps, *box, origin[0] % (2 * dilation), threads, taps.tobytes())
+        apart = 0 if residual is None else residual.steps[1]
+        first = origin[0] % (2 * dilation)
+        key = (*x_steps, *out_steps, *box, first, threads, apart, taps.tobytes())
         if key not in self._known:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            self._known[key] = self._lay_out(x_steps, taps, out_steps, box, origin[0] % (2 * dilation), threads)
+            self._known[key] = self._lay_out(x_steps, taps, out_steps, box, first, apart, threads)
         plan, tables = (part.copy() for part in self._known[key])
         plan[at.X_START] = x_start + int(taps[0])
         plan[at.OUT_START] = out_start
-        self._run(x, self._weights, self._direct, self._table, out, tables, scratch, plan)
+        other = record_residual(plan, residual, self._epilogue, self._table)
+        self._run(x, self._weights, self._direct, self._table, out, other, tables, scratch, plan)
 
     def _lay_out(
         self,
@@ -77,9 +81,13 @@ class BoundPairs(BoundConv):
         out_steps: Sequence[int],
         box: Sequence[int],
         first: int,
+        apart: int,
         threads: int,
     ) -> tuple[Array, Array]:
-        """Return the record and the tables for boxes of this geometry whose first output is number `first` along d."""
+        """Return the record and the tables for boxes of this geometry whose first output is number `first` along d.
+
+        `apart` is the residual's step along d.
+        """
         plan = np.zeros(at.LENGTH, np.int64)
         at.fill_steps(plan, 0, x_steps, 0, out_steps, box)
         room = pairs_scratch(self.kernel, self.shape)
@@ -87,7 +95,9 @@ class BoundPairs(BoundConv):
         row = plane // room.taps_h
         plan[at.TAP_STEP] = int(taps[1] - taps[0]) if row > 1 else 0
         plan[at.TAP_STEP_H] = int(taps[row] - taps[0]) // x_steps[2] if room.taps_h > 1 else 0
-        tiles = place_tiles(first, box[0], int(taps[plane] - taps[0]) // x_steps[1], x_steps[1], out_steps[1])
+        dilation = int(taps[plane] - taps[0]) // x_steps[1]
+        tiles = place_tiles(first, box[0], dilation, x_steps[1], out_steps[1])
+        others = place_residuals(first, box[0], dilation, apart)
         segments = self._cut_row(box[2], room)
         self._cut_jobs(plan, threads)
         self._cut_rows(plan, len(tiles) * len(segments), threads)
@@ -98,7 +108,10 @@ class BoundPairs(BoundConv):
         lists = np.zeros(threads * int(plan[at.PRODUCTS]), np.int64)
         plan[at.ROOM] = plan[at.SHIFTS] + shifts.size
         plan[at.HINTS] = plan[at.ROOM] + lists.size
-        return plan, np.concatenate([tiles.ravel(), segments.ravel(), shifts.ravel(), lists, self._list_lines(plan)])
+        lines = self._list_lines(plan)
+        plan[at.RESIDUAL_TABLES] = plan[at.HINTS] + lines.size
+        tables = (tiles, segments, shifts, lists, lines, others)
+        return plan, np.concatenate([table.ravel() for table in tables])
 
     def _list_lines(self, plan: Array) -> Array:
         """Return offsets of lines: of each input channel what a row reads, of each output channel what it writes.

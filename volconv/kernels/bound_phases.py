@@ -10,8 +10,8 @@ import numpy as np
 
 from . import conv_plan as at
 from . import jit
-from .catalog import ConvKernel, ConvShape, Epilogue
-from .conv_pack import LINE_BYTES, align_values, epilogue_rows, kernel_specs
+from .catalog import IN_REGISTERS, ConvKernel, ConvShape, Epilogue
+from .conv_pack import LINE_BYTES, Residual, align_values, epilogue_rows, kernel_specs, record_residual
 
 Array = np.ndarray[Any, Any]
 _JOB_PRODUCTS = 1 << 23  # multiply-adds a job should have: some 100 microseconds
@@ -73,8 +73,8 @@ class BoundPhases:
         self._weights = align_values(np.concatenate(parts).astype(shape.dtype))
         self._table = align_values(np.concatenate(tables).astype(shape.dtype))
         self._affine, self._mode = epilogue.scale is not None, mode
+        self._epilogue, self._activate = epilogue, epilogue.activation not in IN_REGISTERS
         (spec,) = kernel_specs(kernel, shape, epilogue)
-        self._activate = spec.ints[-1] != 0
         self._run = jit.get_kernel(spec)
 
     @property
@@ -93,6 +93,7 @@ class BoundPhases:
         stride: Sequence[int],
         box: Sequence[int],
         phases: Collection[int] | None = None,
+        residual: Residual | None = None,
     ) -> None:
         """Compute the outputs of every input's place (z, y, x) of a box, for every phase and output channel.
 
@@ -110,16 +111,22 @@ class BoundPhases:
             Places along z, y, x.
         phases : collection of int, optional
             Numbers of the phases to compute; all if left out.
+        residual : Residual, optional
+            What is added, steps and start as those of `out`; there if the epilogue has a place for it.
         """
         if min(box) <= 0:
             return
         plan = np.zeros(at.LENGTH, np.int64)
-        steps = (out_steps[0], *(s * n for s, n in zip(stride, out_steps[1:], strict=True)))
-        at.fill_steps(plan, x_start, x_steps, out_start, steps, box)
+        at.fill_steps(plan, x_start, x_steps, out_start, _times(stride, out_steps), box)
         wanted = range(len(self._phases)) if phases is None else phases
-        tables = self._list_blocks(plan, x_steps, out_steps, wanted)
+        far = None
+        if residual is not None:
+            far = residual._replace(steps=_times(stride, residual.steps))
+        other = record_residual(plan, far, self._epilogue, self._table)
+        added = out_steps if residual is None else residual.steps
+        tables = self._list_blocks(plan, x_steps, out_steps, added, wanted)
         self._cut_jobs(plan, jit.thread_count())
-        self._run(x, self._weights, self._table, out, tables, plan)
+        self._run(x, self._weights, self._table, out, other, tables, plan)
 
     @property
     def _stored_outputs(self) -> int:
@@ -162,7 +169,12 @@ class BoundPhases:
         return packed.ravel()
 
     def _list_blocks(
-        self, plan: Array, x_steps: Sequence[int], out_steps: Sequence[int], wanted: Collection[int]
+        self,
+        plan: Array,
+        x_steps: Sequence[int],
+        out_steps: Sequence[int],
+        added_steps: Sequence[int],
+        wanted: Collection[int],
     ) -> Array:
         """Return the offsets of all products and, behind them, the records of the blocks that compute `wanted`."""
         shape = self.shape
@@ -173,13 +185,16 @@ class BoundPhases:
             if not any(n in wanted for n, _ in block.columns):
                 continue
             shifts = np.add.outer(block.reads @ np.asarray(x_steps[1:], np.int64), channels).ravel()
-            places = [_NOWHERE] * self.kernel.width
+            places, added = [_NOWHERE] * self.kernel.width, [_NOWHERE] * self.kernel.width
             for c, (n, channel) in enumerate(block.columns):
                 if n in wanted:
                     offset = self._phases[n].offset
                     places[c] = channel + sum(a * b for a, b in zip(offset, out_steps[1:], strict=True))
+                    added[c] = channel + sum(a * b for a, b in zip(offset, added_steps[1:], strict=True))
+            some = next(place for place in added if place != _NOWHERE)
+            added = [some if place == _NOWHERE else place for place in added]
             inputs = block.group * shape.group_inputs * x_steps[0]
-            records.append([len(shifts), start, block.weights, number * row, inputs, *places])
+            records.append([len(shifts), start, block.weights, number * row, inputs, *places, *added])
             offsets.append(shifts)
             start, products = start + len(shifts), products + len(shifts)
         plan[at.RECORDS], plan[at.BLOCKS], plan[at.PRODUCTS] = start, len(records), products
@@ -201,3 +216,8 @@ class BoundPhases:
         if shape.taps == 1 and plan[at.X_C] == 1:  # each input is read once: arithmetic does not hide that it is far
             plan[at.AHEAD] = 2 * kernel.block * plan[at.X_X]
             plan[at.AHEAD_LINES], plan[at.LINE] = -(-shape.group_inputs // line), line
+
+
+def _times(stride: Sequence[int], steps: Sequence[int]) -> tuple[int, ...]:
+    """Return the steps (c, z, y, x) from one place to the next, `stride` outputs apart."""
+    return (steps[0], *(s * n for s, n in zip(stride, steps[1:], strict=True)))

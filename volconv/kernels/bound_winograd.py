@@ -11,7 +11,7 @@ from . import conv_plan as at
 from .bound_direct import BoundConv, share_scratch
 from .catalog import ConvKernel, ConvShape, Epilogue
 from .catalog_memory import winograd_scratch, winograd_strip
-from .conv_pack import align_values
+from .conv_pack import Residual, align_values, record_residual
 
 Array = np.ndarray[Any, Any]
 
@@ -54,6 +54,17 @@ def place_tiles(start: int, count: int, dilation: int, x_step: int, out_step: in
     return np.hstack([inputs, np.where((pairs >= 0) & (pairs < count), pairs * out_step, -1)])
 
 
+def place_residuals(start: int, count: int, dilation: int, step: int) -> Array:
+    """Return the table (tile, 2) of an axis: offsets of what is added to a tile's outputs.
+
+    Those of outputs beyond the box are those of others in it; `step` is the elements between neighbours, the other
+    parameters are those of `place_tiles`.
+    """
+    tiles = place_tiles(start, count, dilation, 1, 1)
+    outputs = tiles[:, 4:]
+    return np.where(outputs < 0, outputs.max(1, keepdims=True), outputs) * step
+
+
 class BoundWinograd(BoundConv):
     """A dense convolution of 3 x 3 x 3 taps at stride 1, in tiles of 2 x 2 x 2 outputs."""
 
@@ -86,6 +97,7 @@ class BoundWinograd(BoundConv):
         box: Sequence[int],
         origin: Sequence[int] = (0, 0, 0),
         scratch: Array | None = None,
+        residual: Residual | None = None,
     ) -> None:
         """Do what `BoundConv.run` says; channels of both arrays lie side by side."""
         if min(box) <= 0:
@@ -93,6 +105,7 @@ class BoundWinograd(BoundConv):
         threads, scratch = share_scratch(self, scratch)
         plan = np.zeros(at.LENGTH, np.int64)
         at.fill_steps(plan, x_start, x_steps, out_start, out_steps, box)
+        other = record_residual(plan, residual, self._epilogue, self._table)
         steps = [int(taps[stride] - taps[0]) for stride in (9, 3, 1)]
         tables = [
             place_tiles(origin[axis], box[axis], step // x_steps[1 + axis], x_steps[1 + axis], out_steps[1 + axis])
@@ -104,8 +117,14 @@ class BoundWinograd(BoundConv):
         plan[at.SHARED] = steps[2] == x_steps[3]
         plan[at.JOBS] = -(-plan[at.TILES] // plan[at.STRIP])
         plan[at.X_START] += int(taps[0])
+        plan[at.RESIDUAL_TABLES] = sum(table.size for table in tables)
+        if residual is not None:
+            tables += [
+                place_residuals(origin[axis], box[axis], step // x_steps[1 + axis], residual.steps[1 + axis])
+                for axis, step in enumerate(steps)
+            ]
         offsets = np.concatenate([table.ravel() for table in tables])
-        self._run(x, self._weights, self._direct, self._table, out, offsets, scratch, plan)
+        self._run(x, self._weights, self._direct, self._table, out, other, offsets, scratch, plan)
 
     def _pack_weights(self, weights: Array) -> Array:
         """Return the transformed weights: (output block, point, input channel, width)."""

@@ -151,6 +151,8 @@ class ConvKernel:
 class Epilogue:
     """What is done to a sum before it is stored: ``v = fma(v, scale, shift)`` if given, then the activation.
 
+    A convolution's may add a value of another volume before or after the activation.
+
     Attributes
     ----------
     scale, shift : (O,) array or None
@@ -161,6 +163,9 @@ class Epilogue:
         The activation's parameters, in the catalog's order.
     slope : (O,) array or None
         For ``prelu``: the slope of negative values, one an output channel.
+    residual : {"", "before", "after"}
+        Where another volume's value is added, if at all: before or after the activation. After one that is not among
+        `IN_REGISTERS` it cannot be.
     """
 
     scale: np.ndarray[Any, Any] | None = field(default=None, compare=False)
@@ -168,6 +173,7 @@ class Epilogue:
     activation: str = "identity"
     parameters: tuple[float, ...] = ()
     slope: np.ndarray[Any, Any] | None = field(default=None, compare=False)
+    residual: Literal["", "before", "after"] = ""
 
 
 @cache

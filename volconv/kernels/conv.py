@@ -17,7 +17,7 @@ from .bound_phases import BoundPhases, PhaseWeights
 from .bound_sweep import BoundSweep
 from .bound_winograd import BoundWinograd
 from .catalog import ConvKernel, ConvShape, Epilogue
-from .conv_pack import kernel_specs
+from .conv_pack import Residual, kernel_specs
 
 __all__ = [
     "SLACK",
@@ -25,6 +25,7 @@ __all__ = [
     "BoundPhases",
     "BoundSweep",
     "PhaseWeights",
+    "Residual",
     "bind_conv",
     "bind_phases",
     "kernel_specs",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,7 +27,43 @@ def kernel_specs(kernel: ConvKernel, shape: ConvShape, epilogue: Epilogue) -> li
         "winograd": (kernel.lanes, kernel.block, kernel.width, code),
         "sweep": (kernel.lanes, kernel.block, kernel.tail, kernel.width, code),
     }
-    return [jit.KernelSpec(f"conv_{kernel.name}.conv", shape.dtype, ints[kernel.name])]
+    adds = (1,) if epilogue.residual else ()
+    return [jit.KernelSpec(f"conv_{kernel.name}.conv", shape.dtype, (*ints[kernel.name], *adds))]
+
+
+class Residual(NamedTuple):
+    """A volume whose values are added to outputs: it has the layout of the output, and as many channels stored.
+
+    Attributes
+    ----------
+    values : flat array
+        Of the type of the output, which it does not overlap.
+    start : int
+        Element of what is added to channel 0 of the first output, as ``out_start``.
+    steps : 4 ints
+        Elements from one channel, z, y, x to the next, as ``out_steps``.
+    """
+
+    values: Array
+    start: int
+    steps: Sequence[int]
+
+    def ahead(self, elements: int) -> Residual:
+        """Return the part that begins `elements` further on."""
+        return self._replace(start=self.start + elements)
+
+
+def record_residual(plan: Array, residual: Residual | None, epilogue: Epilogue, spare: Array) -> Array:
+    """Write into `plan` where `residual` lies and return its values; where there is none, `spare`, which nobody reads.
+
+    It must be there if and only if the epilogue has a place for it.
+    """
+    if (residual is None) == bool(epilogue.residual):
+        raise ValueError(f"residual {residual}, expected one where the epilogue ({epilogue}) says so")
+    if residual is None:
+        return spare
+    at.fill_residual(plan, residual.start, residual.steps, epilogue.residual == "after")
+    return residual.values
 
 
 LINE_BYTES = 64

@@ -13,9 +13,10 @@ from typing import Any
 from . import conv_plan as at
 from .blocks import Block
 from .conv_finish import make_activate_row, rename
-from .conv_first import finish_channels
+from .conv_first import bound_channels, scale_channels
 from .jit import device, flat, inlined, int64, prange, register, void
 from .products import fma_lanes
+from .residual import add_rows, make_finish
 from .simd import advance, columns_of, lanes_of, make_places, next_job, pointer, prefetch_far, rows_of, zeros
 from .winograd_blocks import (
     all_finite,
@@ -124,14 +125,15 @@ def sum_pair_directly(kind: Any, x: Any, z: Any, weights: Any, plan: Any) -> Any
     return sums
 
 
-def _make_scatter(real: Any, code: int) -> Any:
+def _make_scatter(real: Any, code: int, residual: bool) -> Any:
     """Return the device function that stores a pair of rows, with activation number `code` after the stores."""
     activate_row = make_activate_row(real, code)
+    finish = make_finish(scale_channels, bound_channels, add_rows if residual else None)
 
     def scatter_row(kinds: Any, ends: Any, products: Any, target: Any, plan: Any) -> Any:
         """Store a pair of rows with the epilogue; return whether all sums were finite."""
         four, pair = kinds
-        out, places, count = target
+        out, places, other, others, count = target
         seen = zeros(pair)
         for c in range(plan[at.GROUP_OUTPUTS]):
             table = advance(ends, c * at.TABLE_ROWS)
@@ -139,7 +141,8 @@ def _make_scatter(real: Any, code: int) -> Any:
                 source = advance(products, c * plan[at.SEGMENT] + i)
                 sums = transform_pair(load_spread(four, source, plan[at.PRODUCTS_STEP]))
                 seen = mark_not_finite(seen, sums)
-                sums = finish_channels(pair, sums, table, plan)
+                added = (advance(other, c * plan[at.RESIDUAL_C] + i), others, count - i)
+                sums = finish(pair, sums, table, plan, added)
                 store_rows(sums, advance(out, c * plan[at.OUT_C] + i), places, count - i)
             if plan[at.ACTIVATE]:
                 for r in range(2):
@@ -147,16 +150,17 @@ def _make_scatter(real: Any, code: int) -> Any:
                         activate_row(advance(out, places[r] + c * plan[at.OUT_C]), count, 1, table, 1)
         return all_finite(seen)
 
-    return device(rename(scatter_row, f"scatter_row_{code}"))
+    return device(rename(scatter_row, f"scatter_row_{code}_{int(residual)}"))
 
 
-def _make_mend(real: Any, code: int) -> Any:
+def _make_mend(real: Any, code: int, residual: bool) -> Any:
     """Return the device function that stores a pair of rows again, sums that are not finite taken directly."""
     activate_row = make_activate_row(real, code)
+    finish = make_finish(scale_channels, bound_channels, add_rows if residual else None)
 
     def mend_row(kinds: Any, x: Any, z: Any, ends: Any, direct: Any, products: Any, target: Any, plan: Any) -> None:
         four, pair = kinds
-        out, places, count = target
+        out, places, other, others, count = target
         for c in range(plan[at.GROUP_OUTPUTS]):
             table, weights = advance(ends, c * at.TABLE_ROWS), advance(direct, c * plan[at.DIRECT_STEP])
             for i in range(0, count, lanes_of(pair)):
@@ -164,33 +168,38 @@ def _make_mend(real: Any, code: int) -> Any:
                 sums = transform_pair(load_spread(four, source, plan[at.PRODUCTS_STEP]))
                 if not all_finite(sums):
                     sums = replace_not_finite(sums, sum_pair_directly(pair, advance(x, i), z, weights, plan))
-                sums = finish_channels(pair, sums, table, plan)
+                added = (advance(other, c * plan[at.RESIDUAL_C] + i), others, count - i)
+                sums = finish(pair, sums, table, plan, added)
                 store_rows(sums, advance(out, c * plan[at.OUT_C] + i), places, count - i)
             if plan[at.ACTIVATE]:
                 for r in range(2):
                     if places[r] >= 0:
                         activate_row(advance(out, places[r] + c * plan[at.OUT_C]), count, 1, table, 1)
 
-    return device(rename(mend_row, f"mend_row_{code}"))
+    return device(rename(mend_row, f"mend_row_{code}_{int(residual)}"))
 
 
 @register("conv_pairs.conv", parallel=True)
-def make_conv_pairs(real: Any, lanes: int, rows: int, tail_rows: int, columns: int, code: int) -> Any:
+def make_conv_pairs(
+    real: Any, lanes: int, rows: int, tail_rows: int, columns: int, code: int, residual: int = 0
+) -> Any:
     """Make the kernel whose products go in blocks of `rows` vectors of voxels x `columns` output channels.
 
     Products are summed over taps along h, then w, then over input channels, in rising order, from zero, by fused
     multiply-adds; a sum that is not finite (infinities may cancel on the way) is taken again directly. Threads take
     jobs from a counter: a job is ROWS_A_JOB pairs of rows, or a segment of them where rows are long; thread i uses part
     i of `scratch`. Segments are cut into blocks of `rows` and, where that wastes less, of `tail_rows` vectors. `code`
-    is that of an activation to apply to what was just stored, or 0: bounds and slopes are applied in registers.
+    is that of an activation to apply to what was just stored, or 0: bounds and slopes are applied in registers. With
+    `residual`, the values of `other` are added in registers too.
     """
     kind, tail = Block(real, lanes, rows, columns), Block(real, lanes, tail_rows, columns)
     four, pair = Block(real, lanes, 4, 1), Block(real, lanes, 2, 1)
-    scatter_row, mend_row = _make_scatter(real, code), _make_mend(real, code)
+    adds = bool(residual)
+    scatter_row, mend_row = _make_scatter(real, code, adds), _make_mend(real, code, adds)
 
     def pairs_row(arrays: Any, z: Any, lists: Any, y: Any, span: Any, places: Any, plan: Any) -> None:
         """Compute row `y` of a pair of planes from transformed rows: voxels of a segment, `whole` in full blocks."""
-        x, weights, direct, table, out, ring, products = arrays
+        x, weights, direct, table, out, other, ring, products = arrays
         first, whole, count = span
         target = advance(out, y * plan[at.OUT_Y] + first)
         following = advance(x, (y + plan[at.RING]) * plan[at.X_Y] + first)
@@ -204,23 +213,28 @@ def make_conv_pairs(real: Any, lanes: int, rows: int, tail_rows: int, columns: i
             for voxel in range(whole, count, rows_of(tail) * lanes):
                 soon = (z, advance(following, voxel), advance(outputs, voxel))
                 multiply_block(tail, advance(ring, voxel), filters, lists, advance(goal, voxel), soon, plan)
-        goal = (target, places, count)
+        outs, others = places
+        goal = (target, outs, advance(other, y * plan[at.RESIDUAL_Y] + first), others, count)
         if not scatter_row((four, pair), table, products, goal, plan):
             source = advance(x, y * plan[at.X_Y] + first)
             mend_row((four, pair), source, z, table, direct, products, goal, plan)
 
-    pairs_row = device(rename(pairs_row, f"pairs_row_{code}"))
+    pairs_row = device(rename(pairs_row, f"pairs_row_{code}_{int(residual)}"))
 
     def pairs_job(arrays: Any, tables: Any, plan: Any, job: Any, slot: Any) -> None:
-        x, _, _, _, _, ring, _ = arrays
+        x, _, _, _, _, _, ring, _ = arrays
         shifts = advance(tables, plan[at.ROOM] + slot * plan[at.PRODUCTS])
         segment = advance(tables, plan[at.SEGMENTS_START] + 3 * (job % plan[at.SEGMENTS]))
         span = (segment[0], segment[1], segment[2])
         line = job // plan[at.SEGMENTS]
-        z = advance(tables, 6 * (line // plan[at.ROW_PARTS]))
+        number = line // plan[at.ROW_PARTS]
+        z = advance(tables, 6 * number)
         y0 = line % plan[at.ROW_PARTS] * plan[at.PER_JOB]
-        places = make_places(pair)
+        places, others = make_places(pair), make_places(pair)
         places[0], places[1] = z[4], z[5]
+        if residual:
+            added = advance(tables, plan[at.RESIDUAL_TABLES] + 2 * number)
+            others[0], others[1] = added[0], added[1]
         length = span[2] + plan[at.HALO]
         x0 = advance(x, span[0])
         for row in range(y0, y0 + plan[at.RING] - 1):
@@ -229,17 +243,20 @@ def make_conv_pairs(real: Any, lanes: int, rows: int, tail_rows: int, columns: i
             row = y + plan[at.RING] - 1
             gather_row(four, advance(x0, row * plan[at.X_Y]), z, length, _ring_row(ring, row, plan), plan)
             list_shifts(shifts, advance(tables, plan[at.SHIFTS]), y, plan)
-            pairs_row(arrays, z, (shifts, advance(tables, plan[at.HINTS])), y, span, places, plan)
+            pairs_row(arrays, z, (shifts, advance(tables, plan[at.HINTS])), y, span, (places, others), plan)
 
-    pairs_job = device(rename(pairs_job, f"pairs_job_{code}"))
+    pairs_job = device(rename(pairs_job, f"pairs_job_{code}_{int(residual)}"))
 
-    def conv(x: Any, weights: Any, direct: Any, table: Any, out: Any, tables: Any, scratch: Any, plan: Any) -> None:
+    def conv(
+        x: Any, weights: Any, direct: Any, table: Any, out: Any, other: Any, tables: Any, scratch: Any, plan: Any
+    ) -> None:
         for slot in prange(plan[at.THREADS]):
             counter = pointer(plan, at.NEXT)
             ring = pointer(scratch, slot * plan[at.SLOT])
             arrays = (
                 pointer(x, plan[at.X_START]), pointer(weights, 0), pointer(direct, 0), pointer(table, 0),
-                pointer(out, plan[at.OUT_START]), ring, advance(ring, plan[at.RING] * plan[at.VALUES_STEP]),
+                pointer(out, plan[at.OUT_START]), pointer(other, plan[at.RESIDUAL_START]),
+                ring, advance(ring, plan[at.RING] * plan[at.VALUES_STEP]),
             )  # fmt: skip
             job = next_job(counter)
             while job < plan[at.JOBS]:
@@ -248,4 +265,4 @@ def make_conv_pairs(real: Any, lanes: int, rows: int, tail_rows: int, columns: i
 
     reals, ints = flat(real), flat(int64, writable=True)
     written = flat(real, writable=True)
-    return conv, void(reals, reals, reals, reals, written, ints, written, ints)
+    return conv, void(reals, reals, reals, reals, written, reals, ints, written, ints)

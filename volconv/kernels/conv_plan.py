@@ -36,7 +36,11 @@ RECORDS = 65  # `conv_phases`: where the blocks' records lie
 BAND = 66  # `conv_depthwise`: rows of a job
 READ_LINES, WRITE_LINES = 67, 68  # `conv_pairs`: lines that the products of a point fetch
 SHARED = 69  # `conv_winograd`: whether a tile's last two columns of inputs are the next tile's first two
-LENGTH = 72
+RESIDUAL_START, RESIDUAL_C, RESIDUAL_Z, RESIDUAL_Y, RESIDUAL_X = range(70, 75)
+RESIDUAL_LAST = 75  # whether it is added after the activation
+RESIDUAL_ROWS = 76  # `conv_rows`: elements from one row of a block to the next
+RESIDUAL_TABLES = 77  # `conv_winograd`, `conv_pairs`: where the tables of its places lie
+LENGTH = 80
 
 NONE, CLIP, SLOPE = range(3)
 BIAS, SCALE, SHIFT, LOW, HIGH = range(5)  # rows of the epilogue's table; LOW also holds slopes
@@ -52,3 +56,10 @@ def fill_steps(
     plan[OUT_START] = out_start
     plan[OUT_C : OUT_X + 1] = out_steps
     plan[N_Z : N_X + 1] = box
+
+
+def fill_residual(plan: np.ndarray, start: int, steps: Sequence[int], last: bool) -> None:
+    """Write start, steps (c, z, y, x; elements) of what is added, and whether after the activation, into `plan`."""
+    plan[RESIDUAL_START] = start
+    plan[RESIDUAL_C : RESIDUAL_X + 1] = steps
+    plan[RESIDUAL_LAST] = last

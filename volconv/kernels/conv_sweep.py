@@ -14,7 +14,7 @@ from . import conv_plan as at
 from . import sweep_plan as sweep
 from .blocks import Block
 from .conv_finish import make_activate_row, rename
-from .conv_first import finish_channels
+from .conv_first import bound_channels, scale_channels
 from .jit import device, flat, inlined, int64, prange, register, void
 from .products import fma_column, fma_falling, fma_lanes, fma_rising
 from .simd import advance, columns_of, lanes_of, next_job, pointer, prefetch, prefetch_far, rows_of, store_lanes, zeros
@@ -87,7 +87,8 @@ def sum_along_w(kind: Any, line: Any, vector: Any, table: Any, out: Any, count: 
         prefetch(advance(soon, r * lanes_of(kind)))
     for t in range(plan[sweep.TAPS_W]):
         sums = fma_lanes(sums, advance(line, t), 1, advance(last, -t))
-    store_lanes(finish_channels(kind, sums, table, plan), out, 0, 1, count)
+    sums = bound_channels(kind, scale_channels(kind, sums, table, plan), table, plan)
+    store_lanes(sums, out, 0, 1, count)
 
 
 def _make_line(real: Any, code: int) -> Any:

@@ -14,9 +14,10 @@ from typing import Any
 from . import conv_plan as at
 from .blocks import Block
 from .conv_finish import make_activate_row, rename
-from .conv_last import finish_vectors
+from .conv_last import bound_vectors, scale_vectors
 from .jit import device, flat, inlined, int64, prange, register, void
 from .products import fma_voxels
+from .residual import add_voxels, make_finish
 from .simd import advance, columns_of, lanes_of, make_places, next_job, pointer, prefetch, rows_of, zeros
 from .winograd_blocks import (
     add_blocks,
@@ -71,6 +72,17 @@ def offsets_of(tile: Any, tables: Any, plan: Any) -> Any:
     y += plan[at.TILES_Z]
     x += plan[at.TILES_Z] + plan[at.TILES_Y]
     return advance(tables, 6 * z), advance(tables, 6 * y), advance(tables, 6 * x)
+
+
+@inlined
+def place_residual(places: Any, tile: Any, tables: Any, plan: Any) -> None:
+    """Write where what is added to a tile's outputs lies: four of each depth."""
+    z, y, x = tile
+    y += plan[at.TILES_Z]
+    x += plan[at.TILES_Z] + plan[at.TILES_Y]
+    start = advance(tables, plan[at.RESIDUAL_TABLES])
+    for r in range(8):
+        places[r] = start[2 * z + r // 4] + start[2 * y + r // 2 % 2] + start[2 * x + r % 2]
 
 
 @inlined
@@ -169,18 +181,26 @@ def sum_directly(kind: Any, places: Any, x: Any, tile: Any, low: Any, weights: A
     return sums
 
 
-def _make_finish(real: Any, code: int) -> Any:
+def _make_finish(real: Any, code: int, residual: bool) -> Any:
     """Return the device function that ends a tile's output vector, with activation number `code` after the stores."""
     activate_row = make_activate_row(real, code)
+    finish = make_finish(scale_vectors, bound_vectors, add_voxels if residual else None)
 
-    def finish_tile(quad: Any, places: Any, x: Any, tile: Any, sums: Any, ends: Any, out: Any, plan: Any) -> None:
+    def finish_tile(
+        quad: Any, places: Any, x: Any, place: Any, sums: Any, ends: Any, volumes: Any, tables: Any, plan: Any
+    ) -> None:
+        out, other = volumes
+        tile = offsets_of(place, tables, plan)
         z, y, columns = tile
         near, far = load_block(quad, sums), load_block(quad, advance(sums, 4 * lanes_of(quad)))
         table, direct = ends
         if not all_finite(mark_not_finite(mark_not_finite(zeros(quad), near), far)):
             near = replace_not_finite(near, sum_directly(quad, places, x, tile, 0, direct, plan))
             far = replace_not_finite(far, sum_directly(quad, places, x, tile, 1, direct, plan))
-        near, far = finish_vectors(quad, near, table, plan), finish_vectors(quad, far, table, plan)
+        if residual:
+            place_residual(places, place, tables, plan)
+        near = finish(quad, near, table, plan, (other, places, 1))
+        far = finish(quad, far, table, plan, (other, advance(places, 4), 1))
         for i in range(2):
             for r in range(4):
                 place = z[4 + i] + y[4 + r // 2] + columns[4 + r % 2]
@@ -193,24 +213,25 @@ def _make_finish(real: Any, code: int) -> Any:
                 if places[r] >= 0:
                     activate_row(advance(out, places[r]), lanes_of(quad), 1, table, lanes_of(quad))
 
-    return device(rename(finish_tile, f"finish_tile_{code}"))
+    return device(rename(finish_tile, f"finish_tile_{code}_{int(residual)}"))
 
 
 @register("conv_winograd.conv", parallel=True)
-def make_conv_winograd(real: Any, lanes: int, rows: int, columns: int, code: int) -> Any:
+def make_conv_winograd(real: Any, lanes: int, rows: int, columns: int, code: int, residual: int = 0) -> Any:
     """Make the kernel whose matrix products go in blocks of `rows` tiles x `columns` vectors of `lanes` channels.
 
     Products are summed over input channels in rising order, from zero, by fused multiply-adds; a sum that is not
     finite (infinities may cancel on the way) is taken again directly. Threads take jobs from a counter: a job is STRIP
     tiles of all output channels, thread i uses part i of `scratch`. `code` is that of an activation to apply to what
-    was just stored, or 0: bounds and slopes are applied in registers.
+    was just stored, or 0: bounds and slopes are applied in registers. With `residual`, the values of `other` are added
+    in registers too.
     """
     grid, block, quad = Block(real, lanes, 4, 4), Block(real, lanes, rows, columns), Block(real, lanes, 4, 1)
     eight, half = Block(real, lanes, 8, 1), Block(real, lanes, 4, 2)
-    finish_tile = _make_finish(real, code)
+    finish_tile = _make_finish(real, code, bool(residual))
 
     def winograd_job(arrays: Any, plan: Any, job: Any, slot: Any) -> None:
-        x0, weights, direct, table, out, offsets, scratch = arrays
+        x0, weights, direct, table, out, other, offsets, scratch = arrays
         number = job * plan[at.STRIP]
         tiles = min(plan[at.STRIP], plan[at.TILES] - number)
         first = find_tile(number, plan)
@@ -237,13 +258,15 @@ def make_conv_winograd(real: Any, lanes: int, rows: int, columns: int, code: int
                                 advance(table, vector * at.TABLE_ROWS * lanes_of(block)),
                                 advance(direct, vector * 27 * channels * lanes_of(block)),
                             )
-                            to = advance(out, vector * lanes_of(block))
-                            finish_tile(quad, places, x0, offsets_of(tile, offsets, plan), goal, ends, to, plan)
+                            to, added = advance(out, vector * lanes_of(block)), advance(other, vector * lanes_of(block))
+                            finish_tile(quad, places, x0, tile, goal, ends, (to, added), offsets, plan)
                     tile = next_tile(tile, plan)
 
-    winograd_job = device(rename(winograd_job, f"winograd_job_{code}"))
+    winograd_job = device(rename(winograd_job, f"winograd_job_{code}_{int(residual)}"))
 
-    def conv(x: Any, weights: Any, direct: Any, table: Any, out: Any, tables: Any, scratch: Any, plan: Any) -> None:
+    def conv(
+        x: Any, weights: Any, direct: Any, table: Any, out: Any, other: Any, tables: Any, scratch: Any, plan: Any
+    ) -> None:
         for slot in prange(plan[at.THREADS]):
             # addresses, since every array handed on would be counted as one more reference: an atomic step
             arrays = (
@@ -252,6 +275,7 @@ def make_conv_winograd(real: Any, lanes: int, rows: int, columns: int, code: int
                 pointer(direct, 0),
                 pointer(table, 0),
                 pointer(out, plan[at.OUT_START]),
+                pointer(other, plan[at.RESIDUAL_START]),
                 pointer(tables, 0),
                 pointer(scratch, 0),
             )
@@ -263,4 +287,4 @@ def make_conv_winograd(real: Any, lanes: int, rows: int, columns: int, code: int
 
     reals, ints = flat(real), flat(int64, writable=True)
     written = flat(real, writable=True)
-    return conv, void(reals, reals, reals, reals, written, ints, written, ints)
+    return conv, void(reals, reals, reals, reals, written, reals, ints, written, ints)

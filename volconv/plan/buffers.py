@@ -12,7 +12,8 @@ from math import prod
 from ..graph.model import INPUT, Graph, Node
 from ..kernels.catalog import Algorithm, ConvKernel, ConvShape, Layout, choose_conv
 from ..numeric import compute_dtype
-from ..ops.base import Wire, read_interval
+from ..ops.add import Add
+from ..ops.base import Wire
 from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
 from .model import Buffer, Step
@@ -70,17 +71,25 @@ def choose_kernels(graph: Graph, bits: int | None = None) -> dict[str, ConvKerne
     kernels: dict[str, ConvKernel] = {}
     for node in reversed(graph.nodes):
         if isinstance(node.op, Conv3d | ConvTranspose3d):
-            readers = [kernels.get(reader.name) for reader in graph.consumers(node.name)]
-            last = all(kernel is not None and kernel.reads == "last" for kernel in readers)
+            readers = graph.consumers(node.name)
+            last = all(_takes_last(reader, node.name, kernels) for reader in readers)
             wanted: Layout | None = "last" if last and readers and node.name not in graph.outputs else None
             kernels[node.name] = choose_conv(conv_shape(node.op, node.wire.dtype, node.algorithm), bits, wanted)
     return {node.name: kernels[node.name] for node in graph.nodes if node.name in kernels}
 
 
+def _takes_last(reader: Node, name: str, kernels: Mapping[str, ConvKernel]) -> bool:
+    """Return whether `reader` takes the result `name` channels last: a sum does if another summand is made so."""
+    if reader.name in kernels:
+        return kernels[reader.name].reads == "last"
+    others = [kernels[other] for other in reader.inputs if other in kernels and other != name]
+    return isinstance(reader.op, Add) and any(kernel.writes == "last" for kernel in others)
+
+
 def reads_outside(node: Node, index: int, wire: Wire) -> bool:
     """Return whether `node` ever reads voxels outside the domain of `wire`, its input number `index`."""
     for axis in range(3):
-        a, b = read_interval(node.op, index, axis, (0, node.wire.shape[axis]))
+        a, b = node.read_interval(index, axis, (0, node.wire.shape[axis]))
         if a < 0 or b > wire.shape[axis]:
             return True
     return False
@@ -94,13 +103,13 @@ def lay_out(graph: Graph, kernels: Mapping[str, ConvKernel]) -> Layouts:
     their first input and read all inputs in it.
     """
     out = Layouts()
-    written = _written(graph, kernels)
+    written = written_layouts(graph, kernels)
     for name in (INPUT, *(node.name for node in graph.nodes)):
         _place(graph, name, written, out, kernels)
     return out
 
 
-def _written(graph: Graph, kernels: Mapping[str, ConvKernel]) -> dict[str, tuple[Layout, int]]:
+def written_layouts(graph: Graph, kernels: Mapping[str, ConvKernel]) -> dict[str, tuple[Layout, int]]:
     """Return the layout of each wire as its producer writes it, and the channels stored."""
     out: dict[str, tuple[Layout, int]] = {INPUT: ("first", graph.input.channels)}
     for node in graph.nodes:
@@ -160,7 +169,7 @@ def _place(
         kernel = kernels.get(node.name)
         for i in (i for i, name in enumerate(node.inputs) if name == wire):
             needs: Layout = layout
-            if kernel is not None:
+            if kernel is not None and i != node.residual:
                 needs = layout if kernel.reads == "any" else kernel.reads
             elif len(node.inputs) > 1 and node.op.kernel != "concat" and graph.wire(wire).shape == node.wire.shape:
                 needs = written[node.name][0]  # rows of all inputs in step; copies and single values take any

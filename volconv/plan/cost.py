@@ -147,11 +147,12 @@ def price(
 
 def stage_seconds(graph: Graph, node: Node, voxels: int, threads: int) -> float:
     """Return a rough time for `voxels` voxels of every channel of `node`, by `threads` threads."""
-    if isinstance(node.op, Conv3d | ConvTranspose3d):
-        return conv_seconds(conv_shape(node.op, node.wire.dtype, node.algorithm), voxels, threads)
     itemsize = 8 if node.wire.dtype == "float64" else 4
-    swept = node.wire.channels + sum(graph.wire(name).channels for name in node.inputs)
-    return swept / 2 * voxels * itemsize / _COPY_RATE / threads  # a copy reads once and writes once
+    rate = voxels * itemsize / _COPY_RATE / threads / 2  # a copy reads once and writes once
+    if isinstance(node.op, Conv3d | ConvTranspose3d):
+        seconds = conv_seconds(conv_shape(node.op, node.wire.dtype, node.algorithm), voxels, threads)
+        return seconds if node.residual is None else seconds + node.wire.channels * rate
+    return (node.wire.channels + sum(graph.wire(name).channels for name in node.inputs)) * rate
 
 
 def _reading_seconds(cuts: tuple[AxisCut, AxisCut, AxisCut], traffic: Traffic, channels: int, itemsize: int) -> float:

@@ -9,9 +9,11 @@ from math import prod
 from ..errors import BudgetError, RunError
 from ..geometry import Triple
 from ..graph.model import Graph
+from ..graph.places import list_disagreements
 from .buffers import choose_kernels, lay_out
 from .cost import Traffic
 from .model import Plan
+from .residuals import fuse_residuals
 from .tiling import Cuts, choose_tiles
 
 _WORTH_OVERLAPPING = 1.1
@@ -34,7 +36,7 @@ def make_plan(
     Parameters
     ----------
     graph : Graph
-        After its passes.
+        After its passes; sums that convolutions can make are fused here.
     budget : int
         Bytes of resident memory the whole process may take.
     traffic : Traffic
@@ -55,7 +57,8 @@ def make_plan(
     BudgetError
         If the predicted peak exceeds `budget` however the volume is cut.
     """
-    kernels = choose_kernels(graph)
+    notes = tuple(list_disagreements(graph))
+    graph, kernels = fuse_residuals(graph, choose_kernels(graph))
     layouts = lay_out(graph, kernels)
     cuts, cost = choose_tiles(graph, layouts, kernels, traffic, budget, threads, tile)
     if overlap and batch * _count(cuts) > 1:
@@ -80,6 +83,7 @@ def make_plan(
         threads,
         description,
         cost.places.slots,
+        notes=notes,
     )
     _check(plan)
     return plan

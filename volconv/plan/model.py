@@ -88,7 +88,7 @@ class Plan:
     Attributes
     ----------
     graph : Graph
-        After its passes.
+        After its passes, sums fused into convolutions.
     kernels : mapping
         Node name to the kernel of a convolution.
     buffers, steps : tuple
@@ -109,6 +109,8 @@ class Plan:
         behind has two. Empty where tiles are read, computed and written one after the other.
     chains : mapping
         Output name to what is done, after the last tile, to the label map it begins with.
+    notes : tuple of str
+        What the user should know of the graph.
     """
 
     graph: Graph
@@ -128,6 +130,7 @@ class Plan:
     description: str = ""
     slots: Mapping[str, int] = field(default_factory=dict)
     chains: Mapping[str, Chain] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def grid(self) -> Triple:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..graph.model import Graph
-from ..ops.base import Interval, inside, read_interval
+from ..ops.base import Interval, inside
 from .buffers import Layouts
 from .model import Window
 
@@ -37,7 +37,7 @@ def pull_back(graph: Graph, layouts: Layouts, axis: int, writes: Mapping[str, In
     for node in reversed(graph.nodes):
         computed = inner[node.name]
         for i in range(len(node.inputs)):
-            interval = read_interval(node.op, i, axis, computed)
+            interval = node.read_interval(i, axis, computed)
             _need(layouts.reads[(node.name, i)], interval, graph, layouts, axis, box, inner)
     return {name: Window(hull(box[name], inner[name]), inner[name]) for name in layouts.buffers}
 

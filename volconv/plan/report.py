@@ -9,7 +9,6 @@ from typing import Any
 from ..geometry import Triple
 from ..graph.model import INPUT, Node
 from ..graph.passes import chain_names
-from ..graph.places import list_disagreements
 from ..numeric import HALVES, compute_dtype
 from ..ops.base import Wire
 from ..ops.conv3d import Conv3d
@@ -36,7 +35,7 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
             *(_describe_stage(plan, node) for node in plan.graph.nodes),
             *(_describe_whole(plan, node) for node in _after_tiles(plan)),
         ],
-        "notes": list(list_disagreements(plan.graph)),
+        "notes": list(plan.notes),
         "outputs": {name: _describe_output(wire) for name, wire in _output_wires(plan).items()},
         "tiles": {"count": plan.count, "grid": list(plan.grid), "shape": list(plan.tile_shape)},
         "batch": plan.batch,

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from ...graph.model import Node
+from ...kernels.conv import Residual
 from ...kernels.jit import KernelSpec
 from ...plan.model import Plan
 from ..arena import View
@@ -56,6 +57,13 @@ def run_plain(kernel: Callable[..., None], source: View, target: View, channels:
         source.flat, source.at(region.start), source.steps, target.flat, target.at(region.start), target.steps,
         region.shape, channels,
     )  # fmt: skip
+
+
+def residual_of(sources: Sequence[View], first: tuple[int, ...]) -> Residual | None:
+    """Return what a convolution adds to its results from the voxel `first` on: the second of `sources`, if any."""
+    if len(sources) == 1:
+        return None
+    return Residual(sources[1].flat, sources[1].at(first), sources[1].steps)
 
 
 def input_channels(plan: Plan, node: Node) -> int:

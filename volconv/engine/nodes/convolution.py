@@ -14,7 +14,7 @@ from ...ops.base import source_index
 from ...ops.conv3d import Conv3d
 from ...plan.model import Plan
 from ..arena import View
-from .base import Array
+from .base import Array, residual_of
 from .weights import layer_epilogue, layer_kernels, layer_shape, layer_tensors
 
 kernels = layer_kernels
@@ -50,7 +50,7 @@ class Convolution:
 
     def run(self, sources: Sequence[View], target: View, scratch: Array) -> None:
         """Compute ``target.inner``."""
-        (source,), region, op = sources, target.inner, self._op
+        source, region, op = sources[0], target.inner, self._op
         first = tuple(o * s - p for o, s, p in zip(region.start, op.stride, op.pad_low, strict=True))
         offsets = [
             [t * op.dilation[axis] * source.steps[1 + axis] for t in range(op.kernel_size[axis])] for axis in range(3)
@@ -59,6 +59,7 @@ class Convolution:
         self.conv.run(
             source.flat, source.at(first), steps, outer_sum(offsets),
             target.flat, target.at(region.start), target.steps, region.shape, region.start, scratch,
+            residual_of(sources, target.inner.start),
         )  # fmt: skip
 
 

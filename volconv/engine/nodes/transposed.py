@@ -7,13 +7,14 @@ from dataclasses import replace
 from itertools import product
 from math import prod
 
+from ...geometry import Triple
 from ...graph.model import Node
 from ...kernels.conv import BoundConv, BoundPhases, PhaseWeights, bind_conv, bind_phases
 from ...ops.conv_transpose3d import ConvTranspose3d
 from ...plan.model import Plan
 from ..arena import View
 from ..phases import Phase, list_phases, phase_outputs, phase_reads, phase_weights, place_ranges, tap_inputs
-from .base import Array
+from .base import Array, residual_of
 from .convolution import outer_sum
 from .weights import layer_epilogue, layer_kernels, layer_shape, layer_tensors
 
@@ -54,7 +55,7 @@ class AllPhases:
 
     def run(self, sources: Sequence[View], target: View, scratch: Array) -> None:  # noqa: ARG002
         """Compute ``target.inner``."""
-        (source,), region, op = sources, target.inner, self._op
+        source, region, op = sources[0], target.inner, self._op
         axes = [place_ranges(op, axis, (region.start[axis], region.stop[axis])) for axis in range(3)]
         for z, y, x in product(*axes):
             places = [run for run, _ in (z, y, x)]
@@ -63,6 +64,7 @@ class AllPhases:
             self._bound.run(
                 source.flat, source.at(tuple(a for a, _ in places)), source.steps,
                 target.flat, target.at(first), target.steps, op.stride, [b - a for a, b in places], phases,
+                residual_of(sources, first),
             )  # fmt: skip
 
 
@@ -84,12 +86,11 @@ class EachPhase:
 
     def run(self, sources: Sequence[View], target: View, scratch: Array) -> None:  # noqa: ARG002
         """Compute ``target.inner``."""
-        (source,) = sources
         for phase, conv in self._bound:
-            self._run_phase(phase, conv, source, target)
+            self._run_phase(phase, conv, sources, target)
 
-    def _run_phase(self, phase: Phase, conv: BoundConv, source: View, target: View) -> None:
-        region, op = target.inner, self._op
+    def _run_phase(self, phase: Phase, conv: BoundConv, sources: Sequence[View], target: View) -> None:
+        source, region, op = sources[0], target.inner, self._op
         first, box, offsets = [], [], []
         for axis in range(3):
             start, count = phase_outputs(op, phase, axis, (region.start[axis], region.stop[axis]))
@@ -100,8 +101,17 @@ class EachPhase:
             offsets.append([(i - origin) * step for i in tap_inputs(op, phase, axis, start)])
         if prod(box) == 0:
             return
-        out_steps = (target.steps[0], *(s * n for s, n in zip(op.stride, target.steps[1:], strict=True)))
+        out_steps = _times(op.stride, target.steps)
+        residual = residual_of(sources, tuple(first))
+        if residual is not None:
+            residual = residual._replace(steps=_times(op.stride, residual.steps))
         conv.run(
             source.flat, source.start, source.steps, outer_sum(offsets),
             target.flat, target.at(tuple(first)), out_steps, (box[0], box[1], box[2]),
+            residual=residual,
         )  # fmt: skip
+
+
+def _times(stride: Triple, steps: Sequence[int]) -> tuple[int, ...]:
+    """Return the steps (c, z, y, x) between outputs of one phase."""
+    return (steps[0], *(s * n for s, n in zip(stride, steps[1:], strict=True)))

@@ -7,6 +7,7 @@ from .algorithms import choose_algorithms
 from .factor import factor_filters
 from .fuse import fuse_epilogues
 from .identity import drop_identities
+from .sums import order_sums
 from .unused import drop_unused
 
 ALGORITHMS = ("auto", "direct")
@@ -14,7 +15,7 @@ ALGORITHMS = ("auto", "direct")
 
 def optimise(graph: Graph, algorithm: str = "auto") -> Graph:
     """Return `graph` with all passes applied; with `algorithm` ``direct`` none that reorders a sum."""
-    graph = drop_identities(drop_unused(graph))
+    graph = drop_identities(drop_unused(order_sums(graph)))
     if algorithm == "auto":
         graph = factor_filters(choose_algorithms(graph))
     return fuse_epilogues(graph)
