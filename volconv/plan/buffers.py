@@ -65,12 +65,16 @@ def _phase_kinds(op: Conv3d | ConvTranspose3d) -> tuple[tuple[int, int], ...]:
 def choose_kernels(graph: Graph, bits: int | None = None) -> dict[str, ConvKernel]:
     """Return the kernel of every convolution, for this processor's vectors or those of `bits`."""
     kernels: dict[str, ConvKernel] = {}
+    reads: dict[str, str] = {}  # the layout in which a node takes its inputs, where there is only one
     for node in reversed(graph.nodes):
+        readers = [reads.get(reader.name) for reader in graph.consumers(node.name)]
+        last = bool(readers) and set(readers) == {"last"} and node.name not in graph.outputs
         if isinstance(node.op, Conv3d | ConvTranspose3d):
-            readers = [kernels.get(reader.name) for reader in graph.consumers(node.name)]
-            last = all(kernel is not None and kernel.reads == "last" for kernel in readers)
-            wanted: Layout | None = "last" if last and readers and node.name not in graph.outputs else None
+            wanted: Layout | None = "last" if last else None
             kernels[node.name] = choose_conv(conv_shape(node.op, node.wire.dtype, node.algorithm), bits, wanted)
+            reads[node.name] = kernels[node.name].reads
+        elif last and node.op.kernel == "concat":
+            reads[node.name] = "last"  # what is joined is copied fastest in the layout it is joined in
     return {node.name: kernels[node.name] for node in graph.nodes if node.name in kernels}
 
 
