@@ -80,7 +80,8 @@ CASES = [case for case in FOUND if not reason(*case[:3])]
 def run(stages, arrays):
     """Return what `stages` make of `arrays` (C, D, H, W), which they read as x0, x1, …"""
     size = np.max([x.shape for x in arrays], axis=0)
-    volume = np.zeros((sum(x.shape[0] for x in arrays), *size[1:]), np.float32)
+    dtype = "float64" if arrays[0].dtype == np.float64 else "float32"
+    volume = np.zeros((sum(x.shape[0] for x in arrays), *size[1:]), dtype)
     cuts, first = [], 0
     for n, x in enumerate(arrays):
         part = [(first, first + x.shape[0]), *((0, length) for length in x.shape[1:])]
@@ -89,8 +90,8 @@ def run(stages, arrays):
         cuts.append({"op": "Slice", "name": f"x{n}", "input": "input", "axes": [1, 2, 3, 4], "starts": list(starts),
                      "ends": list(ends)})  # fmt: skip
         first += x.shape[0]
-    spec = {"volconv": 1, "dialect": "onnx", "input": {"channels": len(volume)}, "stages": [*cuts, *stages]}
-    return volconv.load(spec)(volume)
+    spec = {"volconv": 1, "dialect": "onnx", "dtype": dtype, "input": {"channels": len(volume)}}
+    return volconv.load({**spec, "stages": [*cuts, *stages]})(volume)
 
 
 def four_axes(x, rank=4):
@@ -160,7 +161,7 @@ def product(node, attributes, inputs):
                "bias": False}]  # fmt: skip
     if len(inputs) > 2:
         bias = attributes.get("beta", 1.0) * np.atleast_2d(inputs[2])
-        arrays.append(bias.T[:, None, None].astype(np.float32))
+        arrays.append(bias.T[:, None, None].astype(a.dtype))
         stages.append({"op": "Add", "inputs": ["Linear", "x1"]})
     found = run(stages, arrays)[:, 0, 0].T
     return found if b.ndim == 2 else found.reshape(outer)

@@ -97,6 +97,7 @@ def add(*stages):
 RELU, LEAKY, SILU = {"op": "ReLU"}, {"op": "LeakyReLU", "negative_slope": 0.2}, {"op": "SiLU"}
 CLIP, PRELU = {"op": "Clip", "min": -0.5, "max": 0.75}, {"op": "PReLU", "weight": [0.3]}
 FACTORS = {"weight": {"generator": "gaussian", "sigma": 1.5}, "padding": "same"}
+LAYER_NORM = {"op": "LayerNorm", "weight": [0.5, -1.0, 2.0, 0.1, 3.0], "bias": [1.0, 2.0, 3.0, -4.0, 5.0]}
 ACTIVATIONS = ("ELU", "SELU", "GELU", "Sigmoid", "Tanh", "Softplus", "Hardswish", "Abs")
 
 LAYERS = {
@@ -149,6 +150,24 @@ LAYERS = {
     ),
     "depthwise, residual": layer(
         "last depthwise", (48, 4, 5, 21), conv(48, 1), conv(48, groups=48), CLIP, add("s2", "s0")
+    ),
+    "gates": layer(
+        "", (5, 4, 5, 41), {"op": "Slice", "dim": [2, 3, 4], "end": [1, 1, 1]},
+        {"op": "Mul", "inputs": ["input", "s0"]}, SILU, {"op": "Div", "inputs": ["s2", "input"]},
+        {"op": "Sub", "inputs": ["s3", "input"]}, RELU,
+    ),
+    "gates, channels last": layer(
+        "last", (3, 4, 5, 11), conv(30, 2, padding=1), {"op": "Slice", "dim": 1, "end": 1},
+        {"op": "Mul", "inputs": ["s1", "s0"]}, {"op": "Div", "value": 3}, norm(30), {"op": "Tanh"},
+    ),
+    "joined and cut": layer(
+        "last", (5, 4, 5, 41), {"op": "Pad", "padding": [3, 2, 1, 0, 1, 2], "mode": "reflect"},
+        {"op": "Crop", "size": [4, 5, 40]}, {"op": "Flip", "dims": [1]}, {"op": "Concat", "inputs": ["s1", "s2"]},
+        {"op": "Pad", "padding": [1, -1, 2, 0], "value": 0.5}, conv(30, 2, "valid"), outputs=("s4", "s5"),
+    ),
+    "layer norm": layer("", (5, 4, 5, 300), LAYER_NORM, SILU),
+    "layer norm, channels last": layer(
+        "last", (3, 4, 5, 41), conv(30, 2, "valid"), {"op": "LayerNorm", "elementwise_affine": False},
     ),
     "vector norm": layer("first", (1, 5, 6, 41), conv(3), {"op": "VectorNorm"}),
     "copies": layer("last", (3, 4, 5, 21), {"op": "Identity"}, conv(30, 2, "valid"), outputs=("s0", "s1")),

@@ -13,7 +13,7 @@ from nibabel.nifti2 import Nifti2Header
 from volconv.errors import UsageError
 from volconv.formats.nifti_axes import turn, turn_affine
 from volconv.formats.nifti_header import load_header
-from volconv.formats.nifti_output import check_storable, make_header, output_dims
+from volconv.formats.nifti_output import check_storable, make_header, output_dims, turn_round
 from volconv.geometry import IDENTITY, Geometry, VoxelMap
 from volconv.volume import OutputInfo, VolumeInfo
 
@@ -211,3 +211,17 @@ def test_types_nifti_does_not_have(dtype):
     info = replace(output(make_origin(make_raw())), dtype=np.dtype(dtype))
     with pytest.raises(UsageError, match="float32"):
         check_storable(info, "out.nii")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_turned_grid_has_the_qform_of_its_affine(seed):
+    rng = np.random.default_rng(seed)
+    part = rng.standard_normal(4)
+    a, b, c, d = part / np.sqrt((part**2).sum()) * (1 if part[0] > 0 else -1)
+    before = nib.quaternions.quat2mat((a, b, c, d))
+    for signs in np.ndindex(2, 2, 2):
+        signs = [1 - 2 * s for s in signs]
+        rest = turn_round((b, c, d), signs)
+        first = np.sqrt(max(0.0, 1 - np.sum(np.square(rest))))
+        after = nib.quaternions.quat2mat((first, *rest)) @ np.diag([1, 1, np.prod(signs)])
+        np.testing.assert_allclose(after, before @ np.diag(signs), atol=1e-7)

@@ -28,8 +28,9 @@ def padded(volume, tables, x_layout=FIRST, out_layout=FIRST, value=7.5):
 
 def expected_of(volume, tables, value=7.5):
     taken = volume[np.ix_(*(np.maximum(table, 0) for table in tables))]
-    there = np.ix_(*(table != NOTHING for table in tables))
-    return np.where(there[0] & there[1] & there[2] & there[3], taken, np.asarray(value, volume.dtype))
+    c, d, h, w = (table != NOTHING for table in tables)
+    there = c[:, None, None, None] & d[:, None, None] & h[:, None] & w
+    return np.where(there, taken, np.asarray(value, volume.dtype))
 
 
 @st.composite

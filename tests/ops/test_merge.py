@@ -44,3 +44,20 @@ def test_steps_are_said_where_they_are_not_one():
     assert describe_place(wire((2.0, 1.0, 1.0), (0.5, 0.0, 0.0))).endswith(
         "(0.5, 0, 0) of the volume in steps of (2, 1, 1)"
     )
+
+
+def test_a_length_of_one_fits_every_other_where_inputs_are_spread():
+    whole, value = wire(moves=3), Wire((1, 1, 1), 2, voxel_map=VoxelMap((4.0, 5.0, 9.0), (90.0, 0.0, 0.0)), moves=1)
+    assert merge_wires([value, whole], broadcast=True) is whole
+    with pytest.raises(ShapeError, match="expected equal sizes, which"):
+        merge_wires([value, whole])
+    with pytest.raises(ShapeError, match=r"b of 4 x 5 x 9 voxels and c of 1 x 1 x 8, expected .*or 1 along an axis"):
+        merge_wires([value, whole, Wire((1, 1, 8), 1)], "abc", broadcast=True)
+    with pytest.raises(ShapeError, match="one type"):
+        merge_wires([whole, Wire((1, 1, 1), 1, "float64")], broadcast=True)
+
+
+def test_axes_turned_round_are_as_far_apart_as_they_are():
+    turned = wire((1.0, 1.0, -1.0), (0.0, 0.0, 8.0))
+    assert voxels_apart(turned, turned) == 0
+    assert voxels_apart(wire(), turned) == voxels_apart(turned, wire()) == 8

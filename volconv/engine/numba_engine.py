@@ -118,7 +118,9 @@ class NumbaEngine:
             for step in self.plan.steps
             if name in step.sources
         }
-        return kernels <= {"copy", "pointwise"} and self._shapes[name].dtype not in HALVES
+        return (
+            kernels <= {"concat", "copy", "layer_norm", "pointwise", "slice"} and self._shapes[name].dtype not in HALVES
+        )
 
     def _reads_anywhere(self, name: str, source: View) -> bool:
         """Return whether each reader of buffer `name` is a convolution that reads its voxels, no border, nothing else.

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 from ..kernels.add import add_specs
+from ..kernels.arithmetic import arithmetic_specs
 from ..kernels.borders import border_specs
 from ..kernels.catalog import ConvShape, Epilogue, choose_algorithm, choose_conv
 from ..kernels.conv import kernel_specs
 from ..kernels.copies import copy_specs
 from ..kernels.jit import KernelSpec, kernel_cache, missing
+from ..kernels.layer_norm import layer_norm_specs
 from ..kernels.norm import norm_specs
+from ..kernels.pad import pad_specs
 from ..kernels.pointwise import pointwise_specs
 from ..settings import memory_budget, thread_count
 from .compiling import compile_jobs, make_ready
@@ -37,6 +40,7 @@ def list_kernels(dtypes: tuple[str, ...] = ("float32", "float64")) -> list[Kerne
         specs.extend(
             (*pointwise_specs(dtype), *add_specs(dtype), *norm_specs(dtype), *copy_specs(dtype), *border_specs(dtype))
         )
+        specs.extend((*arithmetic_specs(dtype), *pad_specs(dtype), *layer_norm_specs(dtype)))
     return list(dict.fromkeys(specs))
 
 

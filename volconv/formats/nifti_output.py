@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -106,16 +108,37 @@ def make_forms(info: OutputInfo) -> Forms:
         qoffset = (_qform(source) @ voxel_map)[:3, 3] if source.qform_code > 0 else qoffset
     if moved and not source.sform_code and not source.qform_code and source.affine is not None:
         sform, sform_code = (source.affine @ voxel_map)[:3], _ALIGNED
+    signs = [1 if m > 0 else -1 for m in np.diag(voxel_map)[:3]]
     return Forms(
         spacing=tuple(s * abs(m) for s, m in zip(_spacing(source), np.diag(voxel_map)[:3], strict=True)),
         units=source.units,
-        qfac=source.pixdim[0],
+        qfac=source.pixdim[0] * prod(signs),
         qform_code=source.qform_code,
-        quaternion=source.quaternion,
+        quaternion=turn_round(source.quaternion, signs),
         qoffset=tuple(qoffset),
         sform_code=sform_code,
         srow=sform,
     )
+
+
+def turn_round(quaternion: tuple[float, ...], signs: Sequence[int]) -> tuple[float, ...]:
+    """Return the quaternion (b, c, d) of a grid of which the axes whose sign is -1 run the other way.
+
+    A qform is ``R·diag(1, 1, qfac)·spacing``, so that ``qfac`` takes the product of the signs, and the rotation R is
+    followed by that of ``diag(s_i, s_j, s_i·s_j)``: a half turn about k, j or i, which multiplies the quaternion by
+    the unit of that name (https://nifti.nimh.nih.gov/nifti-1/documentation/nifti1fields, method 2).
+    """
+    b, c, d = quaternion
+    a = sqrt(max(0.0, 1.0 - (b * b + c * c + d * d)))
+    if signs[0] == signs[1] == 1:
+        return quaternion
+    if signs[0] == signs[1]:
+        turned = (-d, c, -b, a)
+    elif signs[0] == -1:
+        turned = (-c, -d, a, b)
+    else:
+        turned = (-b, a, d, -c)
+    return turned[1:] if turned[0] >= 0 else tuple(-part for part in turned[1:])
 
 
 def _forms_of_geometry(info: OutputInfo) -> Forms:

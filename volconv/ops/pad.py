@@ -56,7 +56,7 @@ class Pad:
         elif self.mode != "constant" and (low or high):
             raise ShapeError(f"{self.mode} padding of channels, expected constant")
         out = length + low + high
-        if out < 1 or -min(low, high) > length:
+        if out < 1 or (self.mode == "constant" and -min(low, high) > length):
             raise ShapeError(
                 f"padding of {low} and {high} along {AXES[axis]} on a size of {length}, expected no more "
                 "taken off than there is"

@@ -38,9 +38,9 @@ def read_axes(values: Values, key: str) -> tuple[int, ...]:
     return axes
 
 
-def as_list(values: Values, key: str, length: int | None = None, default: Any = None) -> list[Any]:
+def as_list(values: Values, key: str, length: int | None = None) -> list[Any]:
     """Return the value of `key` as a list of `length` entries; one that stands alone is a list of one."""
-    raw = values.get(key, default) if key in values or default is not None else values.get(key)
+    raw = values.get(key)
     found = list(raw) if isinstance(raw, list | tuple) else [raw]
     if not found or (length is not None and len(found) != length):
         values.fail(key, f"a list of {len(found)}", f"a list of {'at least 1' if length is None else length}")

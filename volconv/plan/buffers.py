@@ -69,19 +69,24 @@ def _phase_kinds(op: Conv3d | ConvTranspose3d) -> tuple[tuple[int, int], ...]:
 def choose_kernels(graph: Graph, bits: int | None = None) -> dict[str, ConvKernel]:
     """Return the kernel of every convolution, for this processor's vectors or those of `bits`."""
     kernels: dict[str, ConvKernel] = {}
+    reads: dict[str, str] = {}  # the layout in which a node takes its inputs, where there is only one
     for node in reversed(graph.nodes):
+        readers = graph.consumers(node.name)
+        taken = bool(readers) and all(_takes_last(reader, node.name, reads, kernels) for reader in readers)
+        last = taken and node.name not in graph.outputs
         if isinstance(node.op, Conv3d | ConvTranspose3d):
-            readers = graph.consumers(node.name)
-            last = all(_takes_last(reader, node.name, kernels) for reader in readers)
-            wanted: Layout | None = "last" if last and readers and node.name not in graph.outputs else None
+            wanted: Layout | None = "last" if last else None
             kernels[node.name] = choose_conv(conv_shape(node.op, node.wire.dtype, node.algorithm), bits, wanted)
+            reads[node.name] = kernels[node.name].reads
+        elif last and node.op.kernel == "concat":
+            reads[node.name] = "last"  # what is joined is copied fastest in the layout it is joined in
     return {node.name: kernels[node.name] for node in graph.nodes if node.name in kernels}
 
 
-def _takes_last(reader: Node, name: str, kernels: Mapping[str, ConvKernel]) -> bool:
+def _takes_last(reader: Node, name: str, reads: Mapping[str, str], kernels: Mapping[str, ConvKernel]) -> bool:
     """Return whether `reader` takes the result `name` channels last: a sum does if another summand is made so."""
-    if reader.name in kernels:
-        return kernels[reader.name].reads == "last"
+    if reader.name in reads:
+        return reads[reader.name] == "last"
     others = [kernels[other] for other in reader.inputs if other in kernels and other != name]
     return isinstance(reader.op, Add) and any(kernel.writes == "last" for kernel in others)
 
