@@ -108,7 +108,7 @@ def _written(graph: Graph, kernels: Mapping[str, ConvKernel]) -> dict[str, tuple
             out[node.name] = ("last", stored) if kernel.writes == "last" else ("first", channels)
         else:
             layout, stored = out[_leading(graph, node)]
-            if node.op.kernel == "vector_norm":
+            if node.op.kernel in ("vector_norm", "pixel_shuffle"):
                 layout = "first"
             elif node.op.kernel == "concat":
                 layout = _joined_layout(graph, node, kernels, layout)

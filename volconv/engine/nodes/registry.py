@@ -19,6 +19,7 @@ FAMILIES = {
     "layer_norm": "layer_norm",
     "max_pool": "pooling",
     "pad": "padding",
+    "pixel_shuffle": "shuffling",
     "pointwise": "pointwise",
     "resample": "resampling",
     "slice": "slicing",
