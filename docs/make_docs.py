@@ -67,7 +67,12 @@ NORM_INTRODUCTION = (
     "`NAME.running_mean` and so on; `num_batches_tracked` is not read. Behind a convolution or a sum it is",
     "applied as values are stored; before one it stays a stage of its own.",
 )
-READER_FAMILIES = {"Pooling": "pool_reader", "Resampling": "resample_reader", "From scores to labels": "label_reader"}
+READER_FAMILIES = {
+    "Pooling": "pool_reader",
+    "Resampling": "resample_reader",
+    "Shuffling": "pixel_shuffle_reader",
+    "From scores to labels": "label_reader",
+}
 """Title to the module of ``volconv.ops`` whose ``READERS`` hold, by dialect, operators with parameters of their own."""
 
 

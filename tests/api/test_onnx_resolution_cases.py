@@ -12,7 +12,10 @@ import volconv
 
 onnx = pytest.importorskip("onnx")
 
-TYPES = {"MaxPool": "maxpool", "AveragePool": "averagepool", "Upsample": "upsample", "Resize": "resize"}
+TYPES = {
+    "MaxPool": "maxpool", "AveragePool": "averagepool", "Upsample": "upsample", "Resize": "resize",
+    "DepthToSpace": "depthtospace",
+}  # fmt: skip
 POOLS = {"MaxPool": "MaxPool", "AveragePool": "AvgPool"}
 NAMES = {"dilations": "dilation", "kernel_shape": "kernel_size", "strides": "stride"}  # ONNX' attribute: ours
 SINGLES = {"kernel_size": [1], "stride": [1], "dilation": [1]}  # along an axis of one voxel
@@ -133,7 +136,10 @@ def test_case(name, node, inputs, expected):
     rank = x.ndim - 2
     if rank == 1:
         x = x[:, :, None]
-    stage = pool_stage(node, rank) if node.op_type in POOLS else resize_stage(node, inputs, rank)
+    if node.op_type == "DepthToSpace":
+        stage = {"op": "DepthToSpace", **attributes_of(node)}
+    else:
+        stage = pool_stage(node, rank) if node.op_type in POOLS else resize_stage(node, inputs, rank)
     found = run(stage, x)
     found = found[:, :, 0] if rank == 1 else found
     assert found.shape == expected.shape
@@ -162,5 +168,5 @@ def test_every_case_runs_or_is_left_out_by_name():
     assert set(REASONS) <= names
     found = Counter((node.op_type, inputs[0].ndim - 2) for _, node, inputs, _ in RUN)
     known = {("MaxPool", 1): 1, ("MaxPool", 2): 12, ("MaxPool", 3): 4, ("AveragePool", 1): 1, ("AveragePool", 2): 13,
-             ("AveragePool", 3): 6, ("Upsample", 2): 1, ("Resize", 2): 16}  # fmt: skip
+             ("AveragePool", 3): 6, ("Upsample", 2): 1, ("Resize", 2): 16, ("DepthToSpace", 2): 2}  # fmt: skip
     assert {key: found[key] >= count for key, count in known.items()} == dict.fromkeys(known, True), found

@@ -33,9 +33,9 @@ LACKING = {  # of torch's
         *("Dropout3d", "FeatureAlphaDropout", "Interpolate"),
     },
     "megengine": {"BatchNorm3d", "MaxPool3d", "AvgPool3d", "Upsample", "Interpolate", *FLAT, *PADS, *DROPOUTS},
-    "onnx": {"Interpolate", *FLAT, *PADS, *DROPOUTS},
+    "onnx": {"Interpolate", "PixelShuffle", *FLAT, *PADS, *DROPOUTS},
 }
-OWN = {"onnx": {"Resize"}}
+OWN = {"onnx": {"Resize", "DepthToSpace"}}
 
 
 def test_every_dialect_has_every_operator():

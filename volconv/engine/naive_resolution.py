@@ -42,5 +42,8 @@ def _resample(op: Resample, inputs: Sequence[Floats], tensors: Tensors) -> Float
 RESOLUTION_TWINS: dict[str, Callable[[Any, Sequence[Floats], Tensors], Floats]] = {
     "avg_pool": _avg_pool,
     "max_pool": _max_pool,
+    "pixel_shuffle": lambda op, inputs, tensors: naive_resample.pixel_shuffle3d(  # noqa: ARG005
+        inputs[0], op.factors, phase_first=op.phase_first
+    ),
     "resample": _resample,
 }

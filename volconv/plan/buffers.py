@@ -18,8 +18,9 @@ from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
 from .model import Buffer, Step
 
-_ONE_CHANNEL = ("vector_norm", "argmax")
-"""Kernels that make one channel of many: in either layout it is the same, and ``first`` has no padding."""
+_WRITE_FIRST = ("vector_norm", "argmax", "pixel_shuffle")
+"""Kernels that write channels first whatever they read: those that make one channel of many, which has no padding so,
+and the one that spreads channels along rows."""
 
 
 @dataclass
@@ -125,7 +126,7 @@ def written_layouts(graph: Graph, kernels: Mapping[str, ConvKernel]) -> dict[str
             out[node.name] = ("last", stored) if kernel.writes == "last" else ("first", channels)
         else:
             layout, stored = out[_leading(graph, node)]
-            if node.op.kernel in _ONE_CHANNEL:
+            if node.op.kernel in _WRITE_FIRST:
                 layout = "first"
             elif node.op.kernel == "concat":
                 layout = _joined_layout(graph, node, kernels, layout)

@@ -20,6 +20,7 @@ FAMILIES = {
     "layer_norm": "layer_norm",
     "max_pool": "pooling",
     "pad": "padding",
+    "pixel_shuffle": "shuffling",
     "pointwise": "pointwise",
     "remap": "remap",
     "softmax": "softmax",

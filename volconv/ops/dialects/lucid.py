@@ -40,6 +40,7 @@ from ..initial import uniform_by_fan
 from ..label_reader import READERS as LABEL_READERS
 from ..norm_reader import AFFINE, EPS, NUM_FEATURES, TRACKED, format_norm, make_norm_reader, momentum
 from ..pad_readers import pad_readers
+from ..pixel_shuffle_reader import READERS as SHUFFLE_READERS
 from ..pool_reader import READERS as POOL_READERS
 from ..reader import INT, INTS, Context, Dialect, OpReader
 from ..resample_reader import READERS as RESAMPLE_READERS
@@ -160,6 +161,7 @@ DIALECT = Dialect(
         "BatchNorm3d": _norm("BatchNorm3d", 3),
         "BatchNorm2d": _norm("BatchNorm2d", 2),
         **POOL_READERS["lucid"],
+        **SHUFFLE_READERS["lucid"],
         **RESAMPLE_READERS["lucid"],
         **SIMPLE_READERS,
         **shape_readers("lucid"),

@@ -45,6 +45,7 @@ from ..initial import Initial
 from ..label_reader import READERS as LABEL_READERS
 from ..norm_reader import AFFINE, EPS, NUM_FEATURES, TRACKED, format_norm, make_norm_reader, momentum
 from ..pad_readers import pad_readers
+from ..pixel_shuffle_reader import READERS as SHUFFLE_READERS
 from ..pool_reader import READERS as POOL_READERS
 from ..reader import INT, INTS, Context, Dialect, OpReader
 from ..shape_readers import shape_readers
@@ -225,6 +226,7 @@ DIALECT = Dialect(
         **{kind.name: kind.reader() for kind in _KINDS},
         "BatchNorm2d": _BATCH_NORM,
         **POOL_READERS["megengine"],
+        **SHUFFLE_READERS["megengine"],
         **SIMPLE_READERS,
         **shape_readers("megengine"),
         **pad_readers("megengine"),

@@ -46,6 +46,7 @@ from ..label_reader import READERS as LABEL_READERS
 from ..norm_reader import EPS, NUM_FEATURES, format_norm, make_norm_reader, momentum
 from ..onnx_padding import AUTO_PADS, read_auto_pad, read_pads, spatial_lengths, split_padding, total_forward
 from ..pad_readers import pad_readers
+from ..pixel_shuffle_reader import READERS as SHUFFLE_READERS
 from ..pool_reader import READERS as POOL_READERS
 from ..reader import INT, INTS, Context, Dialect, OpReader
 from ..resample_reader import READERS as RESAMPLE_READERS
@@ -193,6 +194,7 @@ DIALECT = Dialect(
         "BatchNorm3d": _norm("BatchNorm3d", 3),
         "BatchNorm2d": _norm("BatchNorm2d", 2),
         **POOL_READERS["onnx"],
+        **SHUFFLE_READERS["onnx"],
         **RESAMPLE_READERS["onnx"],
         **SIMPLE_READERS,
         **shape_readers("onnx"),
