@@ -82,4 +82,4 @@ class Preparation:
     @property
     def is_nothing(self) -> bool:
         """Whether volumes and results stay as they are."""
-        return (self.orientation, self.spacing_mm, self.intensity, self.pad_multiple) == (None, None, (), 1)
+        return self == Preparation(order=self.order)

@@ -29,6 +29,8 @@ class Options:
     Attributes
     ----------
     weights, scratch, depfile : path or None
+    mask : path or None
+        Takes the place of the spec's ``input.mask``.
     settings : mapping
         Parameter values of the spec (``--set``).
     axes : str or None
@@ -51,6 +53,7 @@ class Options:
     """
 
     weights: Path | None = None
+    mask: Path | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     axes: str | None = None
     spacing: Floats3 | None = None
@@ -84,7 +87,7 @@ def make_options(**given: Any) -> Options:
         if name not in known:
             raise UsageError(f"found option {name!r}, expected one of {', '.join(known)}{nearest(name, known)}")
     values = {name: value for name, value in given.items() if value is not None}
-    for name in ("weights", "scratch", "depfile"):
+    for name in ("weights", "mask", "scratch", "depfile"):
         if name in values:
             values[name] = Path(values[name])
     _check_choice(values, "algorithm", ALGORITHMS)
