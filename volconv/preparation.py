@@ -1,4 +1,4 @@
-"""What is done to a volume before the first stage and to results after the last: plain data that specs and readers share."""
+"""What is done to a volume before the first stage and to results after the last: data that specs and readers share."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from ..spec.load import load_spec, load_spec_mapping
 from ..spec.model import Spec
 from .arguments import as_plain
 from .options import Options
+from .prepared import prepare
 from .targets import Target, list_saved, list_targets
 
 
@@ -35,15 +36,16 @@ class Job:
     spec, options, source, graph, loader
         What to do, on what, with what.
     inputs : list of Path
-        The volumes as they were named.
+        The volumes as they were named, a mask behind them.
     targets : list of Target
         Every output.
     budget, threads : int
     sinks : list of Sink
         One a target, in their order; made by `open_sinks`.
     scratch : Path
-    holds_input : bool
-        Whether a compressed input is decompressed into memory; settled by `plan_job`.
+    holds_input, holds_results : bool
+        Whether a compressed input is decompressed into memory, and whether results wait there that are brought back to
+        the scan's grid; settled by `plan_job`.
     digests : tuple of two lists, or None
         Names and SHA-256 of inputs and of weights, once they are known.
     """
@@ -60,6 +62,7 @@ class Job:
     sinks: list[Sink] = field(default_factory=list)
     scratch: Path = Path()
     holds_input: bool = True
+    holds_results: bool = True
     digests: tuple[list[dict[str, str]], list[dict[str, str]]] | None = None
 
     @property
@@ -119,7 +122,8 @@ def open_job(spec: Any, inputs: Any, output: str | Path | None, options: Options
         _check_names(parsed, targets, volumes, options)
     source = _open_inputs(names, parsed, options)
     try:
-        return _wire_job(parsed, spec, options, source, volumes, targets, budget, threads)
+        source, masks = prepare(source, parsed, options)
+        return _wire_job(parsed, spec, options, source, [*volumes, *masks], targets, budget, threads)
     except BaseException:
         source.close()
         raise
@@ -138,10 +142,12 @@ def _list_names(inputs: Any) -> list[str]:
 
 def _check_names(spec: Spec, targets: Sequence[Target], volumes: Sequence[Path], options: Options) -> None:
     """Refuse, before anything is opened, what the names alone show to be wrong; `check_files` sees the rest."""
-    for path in (options.weights, *volumes):
+    mask = None if options.mask is None else parse_volume_name(options.mask).path
+    for path in (options.weights, mask, *volumes):
         if path is not None and not path.exists():
             raise MissingFileError("no such file", file=str(path))
-    sources = [*volumes, *([options.weights] if options.weights else []), *([Path(spec.source)] if spec.folder else [])]
+    named = [path for path in (options.weights, mask) if path is not None]
+    sources = [*volumes, *named, *([Path(spec.source)] if spec.folder else [])]
     for name in dict.fromkeys(target.name for target in targets):
         path = parse_volume_name(name).path
         if options.channels != "split":  # then this is no file's name

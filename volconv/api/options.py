@@ -79,9 +79,8 @@ def make_options(**given: Any) -> Options:
     UsageError
         For an unknown name, a value that makes no sense, or one that this version does not carry out.
     """
-    for name in ("mask", "output_type"):
-        if given.pop(name, None) not in (None, "features"):
-            raise UsageError(f"--{name.replace('_', '-')} is not supported by this version")
+    if given.pop("output_type", None) not in (None, "features"):
+        raise UsageError("--output-type is not supported by this version")
     known = [f.name for f in fields(Options)]
     for name in given:
         if name not in known:

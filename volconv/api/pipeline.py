@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..formats.in_memory import ArraySource
 from ..geometry import Floats3, Triple
 from ..graph.build import build_graph, make_loader
 from ..graph.model import Graph
@@ -20,6 +19,7 @@ from ..settings import memory_budget, thread_count
 from ..spec.model import Spec
 from .job import read_spec
 from .options import Options, make_options
+from .prepared import finish_array, prepare_array
 
 
 class Pipeline:
@@ -73,15 +73,18 @@ class Pipeline:
         options = make_options(tile=tile, threads=threads, memory=memory, algorithm=algorithm, spacing=spacing)
         array = np.asarray(array)
         loader = make_loader(self.spec, self._weights)
-        source = ArraySource(array, options.spacing)
-        wire = Wire(source.info.shape, source.info.channels, self.spec.dtype, spacing_mm=options.spacing)
         try:
+            source, prepared = prepare_array(array, self.spec, options.spacing)
+            info = source.info
+            wire = Wire(info.shape, info.channels, self.spec.dtype, spacing_mm=info.geometry.spacing_mm)
             graph = build_graph(self.spec, wire, loader)
             run = self._prepare(graph, source.info.batch, options)
         finally:
             loader.close()
         results = run(source)
-        results = {name: _ranked(result, array.ndim) for name, result in results.items()}
+        results = {
+            name: _ranked(finish_array(prepared, graph, name, result), array.ndim) for name, result in results.items()
+        }
         return results if len(results) > 1 else next(iter(results.values()))
 
     def _prepare(self, graph: Graph, batch: int, options: Options) -> ArrayRun:

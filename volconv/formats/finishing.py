@@ -1,6 +1,6 @@
 """Where results of prepared scans go: cropped, brought back to the scan's grid, 0 outside the mask.
 
-    stage --crop--> --store, resample, turn back--> --mask--> file
+stage --crop--> --store, resample, turn back--> --mask--> file
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Finishing:
             Whether a result that is resampled waits in memory, else in `scratch`.
         """
         mask = self._mask()
-        out = inner if mask is None else MaskedSink(inner, mask)
+        out: Sink = inner if mask is None else MaskedSink(inner, mask)
         if self.resamples:
             kept = Geometry(None, self.kept)
             info = VolumeInfo(self.kept, inner.info.channels, dtype, kept, axes=self.source.origin.axes)
@@ -92,7 +92,7 @@ class Finishing:
             out = ReturnedSink(out, store, lambda source: self._bring_back(source, order))
         elif self.returns and not self.source.turn.is_identity:
             out = ReorientedSink(out, self.source.turn)
-        return out if self.kept == self.shape else CroppedSink(out)
+        return out if self.kept == self.shape else CroppedSink(out, self.kept)
 
     def _mask(self) -> Source | None:
         """Return the mask on the output's grid."""
@@ -106,7 +106,8 @@ class Finishing:
         for n, axis, scale, offset in zip(
             self.kept, self.source.maps, self.voxel_map.scale, self.voxel_map.offset, strict=True
         ):
-            taps.append(make_taps(axis.to_old(np.arange(n) * scale + offset), axis.old, 0))
+            places = np.arange(n, dtype=np.float64) * scale + offset
+            taps.append(make_taps(axis.to_old(places), axis.old, 0))
         return ResampledSource(mask, taps, Geometry(None, self.kept))
 
     def _bring_back(self, result: Source, order: int) -> Source:
@@ -119,7 +120,7 @@ class Finishing:
         back = ResampledSource(result, taps, Geometry(None, origin.shape))
         return back if self.source.turn.is_identity else ReorientedSource(back, self.source.turn.inverse())
 
-    def describe(self, dtype: np.dtype[Any], channels: int, in_memory: bool) -> list[str]:
+    def describe(self, in_memory: bool) -> list[str]:
         """Return a line for each step, as a plan shows them."""
         lines = []
         if self.kept != self.shape:

@@ -85,6 +85,11 @@ class ForwardingSink:
         """Values so far that the output's type could not hold."""
         return self.inner.clipped
 
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes held from the first `write` to the last, whatever the window."""
+        return getattr(self.inner, "resident_bytes", 0)
+
     def window_bytes(self, shape: tuple[int, ...]) -> int:
         """Return the memory `write` takes beside `values` for a window of `shape` (D, H, W)."""
         return self.inner.window_bytes(shape)

@@ -107,15 +107,15 @@ class IntensitySource(ForwardingSource):
     def _settle(self, step: IntensityStep, batch: int) -> None:
         """Find the numbers `step` is applied with, for every channel of volume `batch`."""
         collectors = [make_collector(step) for _ in range(self.info.channels)]
-        gathering = [collector for collector in collectors if collector is not None]
+        gathering = [one for one in collectors if one is not None]
         for turn in range(gathering[0].passes if gathering else 0):
             for collector in gathering if turn else ():
                 collector.next_pass()
             for values in self._blocks(step, batch):
                 for collector, block in zip(gathering, values, strict=True):
                     collector.add(block)
-        for channel, collector in enumerate(collectors):
-            self._numbers[batch, channel].append(self._numbers_of(step, collector, channel))
+        for channel, one in enumerate(collectors):
+            self._numbers[batch, channel].append(self._numbers_of(step, one, channel))
 
     def _blocks(self, step: IntensityStep, batch: int) -> Iterator[list[NDArray[np.float32]]]:
         """Yield the values that statistics of `step` are taken of, in blocks: one array a channel."""
@@ -209,7 +209,7 @@ def apply_step(step: IntensityStep, numbers: Numbers, values: NDArray[Any]) -> N
         values /= numbers[1]
         if isinstance(step, Percentile | Window):
             np.clip(values, 0, 1, out=values)
-        elif isinstance(step, MinMax) and numbers[2:] != (0, 1):
+        elif isinstance(step, MinMax) and (step.low, step.high) != (0, 1):
             for plane in values:  # low·(1 − t) + high·t gives both ends exactly; a plane at a time bounds the temporary
                 low = (1 - plane) * numbers[2]
                 plane *= numbers[3]
@@ -245,4 +245,3 @@ def describe_step(step: IntensityStep) -> str:
             return f"window [{low:g}, {high:g}]"
         case Rescale(scale=scale, shift=shift):
             return f"affine scale {scale:g} shift {shift:g}"
-

@@ -41,7 +41,5 @@ def turned_header(header: NiftiHeader, turn: Turn, info: VolumeInfo) -> NiftiHea
         qfac, *zooms = (float(value) for value in raw["pixdim"][:4])
         b, c, d = (float(raw[f"quatern_{letter}"]) for letter in "bcd")
         x, y, z = (float(raw[f"qoffset_{letter}"]) for letter in "xyz")
-        out = replace(
-            out, pixdim=(qfac, *zooms, *out.pixdim[4:]), quaternion=(b, c, d), qoffset=(x, y, z)
-        )
+        out = replace(out, pixdim=(qfac, *zooms, *out.pixdim[4:]), quaternion=(b, c, d), qoffset=(x, y, z))
     return out

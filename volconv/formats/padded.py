@@ -20,9 +20,7 @@ class PaddedSource(ForwardingSource):
     def __init__(self, inner: Source, multiple: int) -> None:
         d, h, w = (-(-n // multiple) * multiple for n in inner.info.shape)
         shape = (d, h, w)
-        super().__init__(
-            inner, replace(inner.info, shape=shape, geometry=Geometry(inner.info.geometry.affine, shape))
-        )
+        super().__init__(inner, replace(inner.info, shape=shape, geometry=Geometry(inner.info.geometry.affine, shape)))
 
     def read(self, region: Region, out: NDArray[Any], batch: int = 0) -> None:
         """Read `region` (D, H, W) of all channels of volume `batch` into `out` (C, d, h, w)."""
@@ -39,11 +37,15 @@ class PaddedSource(ForwardingSource):
 
 
 class CroppedSink(ForwardingSink):
-    """A sink that takes results of a larger grid and keeps those of its own."""
+    """A sink that takes results of a larger grid and hands on those of its first `shape` voxels."""
+
+    def __init__(self, inner: Sink, shape: Triple) -> None:
+        super().__init__(inner)
+        self._bounds = Region.whole(shape)
 
     def write(self, region: Region, values: NDArray[Any], batch: int = 0) -> None:
-        """Write what of `values` (C, d, h, w) at `region` lies inside the output."""
-        kept = region.clip(Region.whole(self.info.shape))
+        """Write what of `values` (C, d, h, w) at `region` lies inside."""
+        kept = region.clip(self._bounds)
         if not kept.is_empty:
             self.inner.write(kept, values[:, *kept.slices(region.start)], batch)
 

@@ -1,7 +1,7 @@
 """A scan as the first stage gets it: orientation, spacing, intensity, padding, one after the other.
 
-    scan --turn--> oriented --axis maps--> working grid --intensity--> --padding--> first stage
-    mask --turn--> oriented --nearest----> working grid (where statistics are taken)
+scan --turn--> oriented --axis maps--> working grid --intensity--> --padding--> first stage
+mask --turn--> oriented --nearest----> working grid (where statistics are taken)
 """
 
 from __future__ import annotations
@@ -102,6 +102,12 @@ class PreparedSource(ForwardingSource):
         """How often the scan is read before the first tile, for statistics."""
         return 0 if self._intensity is None else self._intensity.passes
 
+    @property
+    def taps(self) -> int:
+        """How many products a voxel of the working grid takes; 0 where nothing is resampled."""
+        counts = [axis.taps(self.preparation.order).indices.shape[1] for axis in self.maps]
+        return 0 if max(counts) == 1 else sum(counts)
+
     def load(self, scratch: Path | None) -> None:
         """Load mask and scan and gather statistics."""
         if self.mask is not None:
@@ -127,7 +133,7 @@ class PreparedSource(ForwardingSource):
         if asked.spacing_mm is not None:
             lines.append(f"spacing {_describe_maps(self.maps)}, order {asked.order}")
         if self.mask is not None:
-            lines.append(f"mask {name_of(self.mask)}")
+            lines.append(f"mask {self.mask.path.name if self.mask.path else name_of(self.mask)}")
         if self._intensity is not None:
             steps = ", ".join(describe_step(step) for step in asked.intensity)
             passes = f" ({self.passes} pass{'es' * (self.passes > 1)} for statistics)" if self.passes else ""
@@ -151,7 +157,9 @@ def _make_maps(source: Source, preparation: Preparation) -> AxisMaps:
 
 
 def _describe_maps(maps: AxisMaps) -> str:
-    old_mm, new_mm = (" x ".join(f"{v:g}" for v in side) for side in zip(*((m.old_mm, m.new_mm) for m in maps), strict=True))
+    old_mm, new_mm = (
+        " x ".join(f"{v:g}" for v in side) for side in zip(*((m.old_mm, m.new_mm) for m in maps), strict=True)
+    )
     return f"{old_mm} mm -> {new_mm} mm: {_times([m.old for m in maps])} -> {_times([m.new for m in maps])}"
 
 

@@ -32,21 +32,20 @@ class ReorientedSource(ForwardingSource):
 
 
 class ReorientedSink(ForwardingSink):
-    """A sink that takes values before `turn` and hands them on after it."""
+    """A sink that takes values on a grid after `turn` and hands them on as they lie before it."""
 
     def __init__(self, inner: Sink, turn: Turn) -> None:
         super().__init__(inner)
-        self._back = turn.inverse()
-        self.shape = self._back.shape(inner.info.shape)
+        self.turn = turn
 
     def window_bytes(self, shape: tuple[int, ...]) -> int:
         """Return the memory `write` takes beside `values` for a window of `shape` (D, H, W)."""
         d, h, w = shape
-        return self.inner.window_bytes(self._back.inverse().shape((d, h, w)))
+        return self.inner.window_bytes(self.turn.inverse().shape((d, h, w)))
 
     def write(self, region: Region, values: NDArray[Any], batch: int = 0) -> None:
         """Write `values` (C, d, h, w) at `region` of volume `batch`."""
-        self.inner.write(self._back.region(region, self.inner.info.shape), self._back.array(values), batch)
+        self.inner.write(self.turn.region(region, self.inner.info.shape), self.turn.array(values), batch)
 
 
 def turned_info(info: VolumeInfo, turn: Turn) -> VolumeInfo:

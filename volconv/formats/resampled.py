@@ -131,7 +131,7 @@ def _along(values: NDArray[Any], taps: Taps, axis: int) -> NDArray[np.float64]:
 
 def _sum(parts: Sequence[tuple[NDArray[Any], float]]) -> NDArray[np.float64]:
     """Return the weighted sum of planes in float64, in their order."""
-    total = np.multiply(parts[0][0], parts[0][1], dtype=np.float64)
+    total: NDArray[np.float64] = np.multiply(parts[0][0], parts[0][1], dtype=np.float64)
     for values, weight in parts[1:]:
         total += np.multiply(values, weight, dtype=np.float64)
     return total

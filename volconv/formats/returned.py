@@ -50,11 +50,16 @@ class ReturnedSink(ForwardingSink):
         """Bytes put into scratch or the part file beside the finished output."""
         return self.inner.scratch_bytes + self._store.nbytes - self._store.resident_bytes
 
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes held from the first `write` to the last."""
+        return self._store.resident_bytes
+
     def window_bytes(self, shape: tuple[int, ...]) -> int:
-        """Return the memory `write` takes beside `values`: what it keeps, and what bringing it back takes."""
+        """Return the memory `write` takes beside `values`: what bringing a volume back takes, mostly."""
         window = prod(self._window) * self.info.channels * self._store.info.dtype.itemsize
         back = window + self._back.window_bytes(self._window) + self.inner.window_bytes(self._window)
-        return self._store.resident_bytes + max(back, self._store.window_bytes(shape))
+        return max(back, self._store.window_bytes(shape))
 
     def write(self, region: Region, values: NDArray[Any], batch: int = 0) -> None:
         """Take `values` (C, d, h, w) at `region` of volume `batch`; the last of a volume sends it on its way."""

@@ -2,8 +2,8 @@
 
 Splines of order 2 and more interpolate: their coefficients are the values put through a recursive filter over whole
 axes (Unser, Aldroubi and Eden 1993). That filter is the sum of two-sided decaying exponentials; here it is cut where
-they are below 2**-60 of their peak, a thousandth of float64's last bit, and folded into the weights. So a voxel follows from
-its neighbourhood alone, by one sum in a fixed order, and windows of any size give the same bits.
+they are below 2**-60 of their peak, far less than float64's last bit, and folded into the weights. So a voxel follows
+from its neighbourhood alone, by one sum in a fixed order, and windows of any size give the same bits.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Taps:
     @property
     def is_copy(self) -> bool:
         """Whether each new voxel is one old voxel."""
-        return self.indices.shape[1] == 1
+        return bool(self.indices.shape[1] == 1)
 
 
 def make_taps(positions: Floats, length: int, order: int) -> Taps:

@@ -171,12 +171,13 @@ class Quantiles:
 
     @property
     def values(self) -> NDArray[np.float64]:
-        """The percentiles in the order they were asked for: those of ``numpy.percentile(x, percentages)``, to the bit."""
+        """The percentiles as they were asked for: those of ``numpy.percentile(x, percentages)``, to the bit."""
         low, high, between = self._neighbours()
         a = np.array([self._value(int(rank)) for rank in low])
         b = np.array([self._value(int(rank)) for rank in high])
         step = b - a  # in float32, as NumPy takes it
-        return np.where(between >= 0.5, b - step * (1 - between), a + step * between)
+        found: NDArray[np.float64] = np.where(between >= 0.5, b - step * (1 - between), a + step * between)
+        return found
 
 
 def ordered_bits(values: NDArray[np.float32]) -> NDArray[np.uint32]:

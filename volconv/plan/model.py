@@ -106,6 +106,8 @@ class Plan:
     slots : mapping
         Buffer name to the elements from its first to its second slot: what is read a tile ahead or written a tile
         behind has two. Empty where tiles are read, computed and written one after the other.
+    before, after : tuple of str
+        What happens to the input before the first stage and to outputs after the last, for display.
     """
 
     graph: Graph
@@ -124,6 +126,8 @@ class Plan:
     threads: int = 1
     description: str = ""
     slots: Mapping[str, int] = field(default_factory=dict)
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
     @property
     def grid(self) -> Triple:

@@ -11,21 +11,13 @@ from .blocks import read_blocks, read_stages
 from .model import DIALECTS, DTYPES, FORMAT_VERSION, LAYOUTS, InputSpec, Parameter, Spec, Stage, WeightsFile
 from .parameters import put_settings, read_parameters, replace_references
 from .paths import check_path
-<<<<<<< HEAD
 from .preparation import PREPARATION_KEYS, read_mask, read_preparation
-from .stages import VOLUME, read_name, read_stages
-=======
->>>>>>> main
 from .tree import Item, Node, list_names
 from .wiring import VOLUME, read_name
 
 SPEC_KEYS = (
     *("volconv", "name", "description", "dialect", "dtype"),
-<<<<<<< HEAD
-    *("parameters", "input", "weights", "stages", "outputs", "output"),
-=======
-    *("parameters", "input", "weights", "blocks", "stages", "outputs"),
->>>>>>> main
+    *("parameters", "input", "weights", "blocks", "stages", "outputs", "output"),
 )
 INPUT_KEYS = ("channels", "axes", *PREPARATION_KEYS)
 WEIGHTS_KEYS = ("file", "prefix", "layout")

@@ -131,7 +131,7 @@ class InputSpec:
     axes: str = "kji"
     place: Place = NOWHERE
     mask: MaskFile | None = None
-    preparation: Preparation = Preparation()
+    preparation: Preparation = field(default_factory=Preparation)
 
 
 @dataclass(frozen=True)
