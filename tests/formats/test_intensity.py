@@ -184,7 +184,9 @@ def test_nan_outside_the_mask_stays_what_it_is() -> None:
         (Percentile(10, 60), [1, 2, 3, 4], 0, "found no voxel"),
     ],
 )
-def test_what_has_no_statistics_is_an_error(step: IntensityStep, values: list[float], inside: int, message: str) -> None:
+def test_what_has_no_statistics_is_an_error(
+    step: IntensityStep, values: list[float], inside: int, message: str
+) -> None:
     mask = ArraySource(np.full((1, 1, 2, 2), inside))
     source = IntensitySource(ArraySource(np.array(values, np.float32).reshape(1, 1, 2, 2)), [step], mask)
     with pytest.raises(FormatError, match=message) as caught:

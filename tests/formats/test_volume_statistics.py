@@ -47,7 +47,9 @@ def test_sums_of_full_blocks_are_exact() -> None:
 
 
 @given(VALUES, st.integers(1, 60), st.randoms())
-def test_moments_are_those_of_the_real_numbers_in_any_cut_and_order(values: np.ndarray, step: int, random: object) -> None:
+def test_moments_are_those_of_the_real_numbers_in_any_cut_and_order(
+    values: np.ndarray, step: int, random: object
+) -> None:
     whole, cut = Moments(), Moments()
     gather(whole, values)
     shuffled = values.copy()
