@@ -132,16 +132,16 @@ def test_any_cut_gives_the_same_bytes(tmp_path, name):
 @pytest.mark.usefixtures("scan", "mask")
 def test_results_wait_in_scratch_where_memory_is_short(tmp_path):
     spec = write_spec(tmp_path, SMOOTH, **EVERYTHING)
-    least = volconv.plan(spec, tmp_path / "scan.nii.gz", tmp_path / "out.nii.gz", tile=(4, 4, 4))
+    least = volconv.plan(spec, tmp_path / "scan.nii.gz", tmp_path / "out.nii.gz", tile=(12, 8, 8))
     assert least.after[-2].endswith("by way of memory")
-    expected = run(tmp_path, spec, tile=(4, 4, 4)).get_fdata()
+    expected = run(tmp_path, spec, tile=(12, 8, 8)).get_fdata()
     for short in range(least.peak_bytes, 0, -2048):
-        tight = volconv.plan(spec, tmp_path / "scan.nii.gz", tmp_path / "o.nii.gz", tile=(4, 4, 4), memory=short)
+        tight = volconv.plan(spec, tmp_path / "scan.nii.gz", tmp_path / "o.nii.gz", tile=(12, 8, 8), memory=short)
         if tight.after[-2] != least.after[-2]:
             break
     assert tight.after[-2].endswith("by way of scratch")
     assert tight.scratch_bytes > least.scratch_bytes
-    np.testing.assert_array_equal(run(tmp_path, spec, tile=(4, 4, 4), memory=short).get_fdata(), expected)
+    np.testing.assert_array_equal(run(tmp_path, spec, tile=(12, 8, 8), memory=short).get_fdata(), expected)
 
 
 def test_a_mask_is_an_input_like_the_others(tmp_path, scan, mask):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -170,3 +171,21 @@ def test_what_a_scan_does_not_say() -> None:
         PreparedSource(scan, Preparation(spacing_mm=(1, 1, 1)))
     with pytest.raises(FormatError, match="does not say which way its axes point"):
         PreparedSource(scan, Preparation("RAS"))
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_memory_of_the_way_back_stays_below_what_it_says(tmp_path: Path, in_memory: bool) -> None:
+    scan = ArraySource(np.zeros((1, 100, 120, 90)), MM)
+    source = PreparedSource(scan, Preparation("LPS", (2.0, 2.0, 2.0), 1, returns=True))
+    finishing = Finishing(source, source.info.shape, IDENTITY)
+    shape, origin, voxel_map = finishing.place()
+    own = ArraySink(OutputInfo(shape, 2, np.dtype("f4"), origin, voxel_map))
+    sink = finishing.sink(own, np.dtype("f4"), tmp_path, in_memory)
+    sink.create()
+    values = np.zeros((2, 50, *source.info.shape[1:]), np.float32)
+    tracemalloc.start()
+    for region in Region.whole(source.info.shape).split((50, *source.info.shape[1:])):
+        sink.write(region, values[:, : region.shape[0]])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak <= sink.window_bytes((50, *source.info.shape[1:])) + sink.resident_bytes + (1 << 16)

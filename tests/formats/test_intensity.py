@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -199,3 +200,14 @@ def test_equal_quantiles_need_an_eps() -> None:
     source = IntensitySource(ArraySource(values), [Percentile(10, 60, eps=1)])
     source.load(None)
     np.testing.assert_array_equal(read(source).ravel(), [0, 0, 0, 1])
+
+
+@pytest.mark.parametrize("step", [ZScore(above=0), MinMax(0, 2), Percentile(2, 98)], ids=describe_step)
+def test_memory_of_statistics_stays_below_what_window_bytes_says(step: IntensityStep) -> None:
+    values = np.random.default_rng(0).standard_normal((2, 100, 150, 160)).astype(np.float32)
+    source = IntensitySource(ArraySource(values), [step], ArraySource(np.ones((1, 100, 150, 160), np.uint8)))
+    tracemalloc.start()
+    source.load(None)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak <= source.window_bytes((1, 1, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -125,3 +126,18 @@ def test_lengths_that_single_precision_blurred_are_whole() -> None:
     places = np.arange(7.0)
     axis = AxisMap(7, 1.5, 0.4)
     np.testing.assert_allclose(axis.to_old(axis.to_new(places)), places)
+
+
+@pytest.mark.parametrize("order", [0, 1, 3])
+@pytest.mark.parametrize("new_mm", [(1.0, 1.0, 1.0), (5.0, 4.0, 4.0)])
+def test_memory_stays_below_what_window_bytes_says(order: int, new_mm: tuple[float, float, float]) -> None:
+    source = make(np.zeros((2, 70, 90, 60), np.float32), new_mm, order)
+    d, h, w = source.info.shape
+    for region in (Region.whole((d, h, w)), Region((1, 2, 3), (d - 1, h // 2, w // 2))):
+        out = np.zeros((2, *region.shape), np.float32)
+        source.read(region, out)
+        tracemalloc.start()
+        source.read(region, out)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak <= source.window_bytes(region.shape) + (1 << 16)
