@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -72,20 +73,16 @@ class Pipeline:
         """
         options = make_options(tile=tile, threads=threads, memory=memory, algorithm=algorithm, spacing=spacing)
         array = np.asarray(array)
-        loader = make_loader(self.spec, self._weights)
-        try:
+        with contextlib.closing(make_loader(self.spec, self._weights)) as loader:
             source, prepared = prepare_array(array, self.spec, options.spacing)
-            info = source.info
-            wire = Wire(info.shape, info.channels, self.spec.dtype, spacing_mm=info.geometry.spacing_mm)
-            graph = build_graph(self.spec, wire, loader)
-            run = self._prepare(graph, source.info.batch, options)
-        finally:
-            loader.close()
-        results = run(source)
-        results = {
-            name: _ranked(finish_array(prepared, graph, name, result), array.ndim) for name, result in results.items()
-        }
-        return results if len(results) > 1 else next(iter(results.values()))
+            with contextlib.closing(prepared):
+                info = source.info
+                wire = Wire(info.shape, info.channels, self.spec.dtype, spacing_mm=info.geometry.spacing_mm)
+                graph = build_graph(self.spec, wire, loader)
+                results = self._prepare(graph, info.batch, options)(source)
+                finished = {name: finish_array(prepared, graph, name, result) for name, result in results.items()}
+        finished = {name: _ranked(result, array.ndim) for name, result in finished.items()}
+        return finished if len(finished) > 1 else next(iter(finished.values()))
 
     def _prepare(self, graph: Graph, batch: int, options: Options) -> ArrayRun:
         """Return the run of `graph`: that of an earlier call, or a new one."""

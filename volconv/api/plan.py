@@ -112,7 +112,7 @@ def _plan(job: Job) -> Plan:
         spooled + sum(sink.scratch_bytes for sink in job.sinks),
         BASELINE_BYTES + (HDF5_BYTES if uses_hdf5 else 0),
         source.info.chunks,
-        _fast_axis(source),
+        source.info.storage_order[-1],
         source.spool_bytes / _INFLATE_RATE + packed / _DEFLATE_RATE + _prepare_seconds(source),
     )
     read = ", ".join(path.name for path in job.inputs)
@@ -128,12 +128,6 @@ def _plan(job: Job) -> Plan:
     )
     before, after = _outside_stages(job)
     return replace(made, before=before, after=after)
-
-
-def _fast_axis(source: Source) -> int:
-    """Return the axis (of D, H, W) of neighbouring voxels in the file."""
-    axis = 2 if source.info.axes == "kji" else 0
-    return source.turn.axes.index(axis) if isinstance(source, PreparedSource) else axis
 
 
 def _prepare_seconds(source: Source) -> float:

@@ -102,11 +102,15 @@ def prepare_array(array: NDArray[Any], spec: Spec, spacing: Floats3 | None) -> t
     source, _ = prepare(scan, spec, Options(), has_place=False)
     if source is scan:
         return scan, scan
-    source.load(None)
-    info = source.info
-    prepared = np.empty((info.batch, info.channels, *info.shape), compute_dtype(spec.dtype))
-    for batch, volume in enumerate(prepared):
-        source.read(Region.whole(info.shape), volume, batch)
+    try:
+        source.load(None)
+        info = source.info
+        prepared = np.empty((info.batch, info.channels, *info.shape), compute_dtype(spec.dtype))
+        for batch, volume in enumerate(prepared):
+            source.read(Region.whole(info.shape), volume, batch)
+    except BaseException:
+        source.close()
+        raise
     return ArraySource(prepared, info.geometry.spacing_mm, order=spec.input.axes), source
 
 

@@ -59,4 +59,5 @@ def turned_info(info: VolumeInfo, turn: Turn) -> VolumeInfo:
 
         meta["nifti"] = turned_header(meta["nifti"], turn, info)
     chunks = None if info.chunks is None else turn.shape(info.chunks)
-    return replace(info, shape=geometry.shape, geometry=geometry, chunks=chunks, meta=meta)
+    slow, middle, fast = (turn.axes.index(axis) for axis in info.storage_order)
+    return replace(info, shape=geometry.shape, geometry=geometry, chunks=chunks, meta=meta, turned=(slow, middle, fast))

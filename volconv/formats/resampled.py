@@ -43,7 +43,6 @@ class ResampledSource(ForwardingSource):
             info = replace(info, dtype=dtype, slope=1.0, intercept=0.0)
         super().__init__(inner, info)
         self.taps = tuple(taps)
-        self._strides = tuple(_stride(tap) for tap in taps)
 
     def window_bytes(self, shape: tuple[int, ...]) -> int:
         """Return the memory `read` takes beside `out` for a window of `shape` (D, H, W)."""
@@ -75,27 +74,22 @@ class ResampledSource(ForwardingSource):
     def _planes(self, shape: tuple[int, ...], itemsize: int) -> int:
         """Return how many planes (along D) of a window of `shape` to make at a time."""
         old = self._old_shape((1, *shape[1:]))
-        reach, stride = old[0], self._strides[0]
+        reach, step = old[0], self.taps[0].step
         most = max(4 * reach, _BLOCK_BYTES // (prod(old[1:]) * self.info.channels * itemsize))
-        return max(1, min(shape[0], int((most - reach) / stride) + 1))
+        return max(1, min(shape[0], int((most - reach) / max(step, 1e-9)) + 1))
 
     def _old_shape(self, shape: tuple[int, ...]) -> Triple:
         """Return the shape of the old window that one of `shape` is made of, at most."""
         d, h, w = (
-            min(n, ceil((length - 1) * stride) + tap.indices.shape[1] + 1)
-            for n, length, stride, tap in zip(self.inner.info.shape, shape, self._strides, self.taps, strict=True)
+            min(n, ceil((length - 1) * tap.step) + tap.indices.shape[1] + 1)
+            for n, length, tap in zip(self.inner.info.shape, shape, self.taps, strict=True)
         )
         return (d, h, w)
 
 
 def _part(taps: Taps, start: int, stop: int) -> Taps:
-    return Taps(taps.indices[start:stop], taps.weights[start:stop], taps.outside[start:stop], taps.order)
-
-
-def _stride(taps: Taps) -> float:
-    """Return the largest step, in old voxels, between neighbouring new ones, on average over any stretch."""
-    first = taps.indices[:, taps.indices.shape[1] // 2]
-    return float(max(1, np.abs(np.diff(first)).max())) if len(first) > 1 else 1.0
+    part = slice(start, stop)
+    return Taps(taps.indices[part], taps.weights[part], taps.outside[part], taps.order, taps.step)
 
 
 def _interpolate(values: NDArray[Any], taps: Sequence[Taps], out: NDArray[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -40,9 +41,11 @@ class ReturnedSink(ForwardingSink):
         self._store = store
         self._back = bring(store)
         self._missing = prod(store.info.shape)
-        info = inner.info
+        info, origin = inner.info, inner.info.origin
         self._window = window_shape(
-            self._back.info, _WINDOW_BYTES // (store.info.dtype.itemsize * info.channels), _chunks(inner)
+            replace(self._back.info, chunks=None, axes=origin.axes, turned=origin.turned),
+            _WINDOW_BYTES // (store.info.dtype.itemsize * info.channels),
+            _chunks(inner),
         )
 
     @property

@@ -41,12 +41,15 @@ class Taps:
         New voxels more than half an old one beyond the first or the last.
     order : int
         Of the spline.
+    step : float
+        Old voxels from one new voxel to the next.
     """
 
     indices: NDArray[np.int64]
     weights: Floats
     outside: NDArray[np.bool_]
     order: int
+    step: float = 1.0
 
     @property
     def is_copy(self) -> bool:
@@ -59,16 +62,17 @@ def make_taps(positions: Floats, length: int, order: int) -> Taps:
 
     Beyond its ends the axis goes on with its end values (``mode="nearest"``).
     """
+    step = float(positions[-1] - positions[0]) / max(1, len(positions) - 1)
     outside = (positions < -0.5) | (positions > length - 0.5)
     if order < 2:
         inside = np.clip(positions, 0, length - 1)
         if order == 0:
             nearest = np.floor(inside + 0.5).astype(np.int64)[:, None]
-            return Taps(nearest, np.ones(nearest.shape), outside, order)
+            return Taps(nearest, np.ones(nearest.shape), outside, order, step)
         low = np.floor(inside).astype(np.int64)
         share = inside - low
         indices = np.stack([low, np.minimum(low + 1, length - 1)], axis=1)
-        return Taps(indices, np.stack([1 - share, share], axis=1), outside, order)
+        return Taps(indices, np.stack([1 - share, share], axis=1), outside, order, step)
     first = np.floor(positions + (0 if order % 2 else 0.5)).astype(np.int64) - order // 2
     basis = [_b_spline(positions - (first + tap), order) for tap in range(order + 1)]
     inverse = _inverse_filter(order)
@@ -77,7 +81,7 @@ def make_taps(positions: Floats, length: int, order: int) -> Taps:
     for tap, values in enumerate(basis):
         weights[:, tap : tap + len(inverse)] += values[:, None] * inverse
     indices = first[:, None] - radius + np.arange(weights.shape[1])
-    return Taps(_extend(indices, length), weights, outside, order)
+    return Taps(_extend(indices, length), weights, outside, order, step)
 
 
 def copy_taps(length: int) -> Taps:
