@@ -105,20 +105,20 @@ def _interpolate(values: NDArray[Any], taps: Sequence[Taps], out: NDArray[Any]) 
         else:
             here = zip(taps[0].indices[plane], taps[0].weights[plane], strict=True)
             made = _sum([(values[index], weight) for index, weight in here])
-            made = _along(made, taps[1], 0)
-            out[plane] = _along(made, taps[2], 1)
+            made = _along(made, taps[1])
+            out[plane] = _along(np.ascontiguousarray(made.T), taps[2]).T  # whole rows are moved faster than elements
     out[:, beyond[1]] = 0
     out[:, :, beyond[2]] = 0
 
 
-def _along(values: NDArray[Any], taps: Taps, axis: int) -> NDArray[np.float64]:
-    """Return `values` (two axes) with `axis` resampled."""
+def _along(values: NDArray[Any], taps: Taps) -> NDArray[np.float64]:
+    """Return `values` (two axes) with the first axis resampled."""
     if taps.is_copy:
-        return values.take(taps.indices[:, 0], axis)
+        return values.take(taps.indices[:, 0], 0)
     total = np.zeros(0)
     for tap in range(taps.indices.shape[1]):
-        part = values.take(taps.indices[:, tap], axis)
-        part *= taps.weights[:, tap, None] if axis == 0 else taps.weights[:, tap]
+        part = values.take(taps.indices[:, tap], 0)
+        part *= taps.weights[:, tap, None]
         total = part if not tap else np.add(total, part, out=total)
     return total
 

@@ -11,8 +11,8 @@ from ..volume import VolumeInfo
 def window_shape(info: VolumeInfo, values: int, chunks: Triple | None = None) -> Triple:
     """Return the shape (D, H, W) of windows of about `values` voxels.
 
-    Windows are whole chunks where a file has chunks (its own, else `chunks`), grown along the file's fastest axis first:
-    a chunk that is cut by windows may have to be decompressed for each.
+    Windows are whole chunks where a file has chunks (its own, else `chunks`), grown along the file's fastest axis
+    first: a chunk that is cut by windows may have to be decompressed for each.
     """
     chunk = info.chunks or chunks or (1, 1, 1)
     step = [min(c, n) for c, n in zip(chunk, info.shape, strict=True)]
