@@ -63,7 +63,7 @@ def prepare(scan: Source, spec: Spec, options: Options, has_place: bool = True) 
         mask = open_source(found[0], order=spec.input.axes, axes=axes)
         paths.append(found[1])
     try:
-        return PreparedSource(scan, preparation, mask, has_place), paths
+        return PreparedSource(scan, preparation, mask, has_place, spec.dtype == "float64"), paths
     except BaseException:
         if mask is not None:
             mask.close()

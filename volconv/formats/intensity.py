@@ -39,15 +39,20 @@ class IntensitySource(ForwardingSource):
     steps : sequence of steps
     mask : Source, optional
         One channel on the grid of `inner`, loaded before this: statistics are taken where it is above 0.
+    wide : bool
+        Whether windows of float64 will be read, which take more memory.
     """
 
-    def __init__(self, inner: Source, steps: Sequence[IntensityStep], mask: Source | None = None) -> None:
+    def __init__(
+        self, inner: Source, steps: Sequence[IntensityStep], mask: Source | None = None, wide: bool = False
+    ) -> None:
         info = inner.info
         if steps:
             info = replace(info, dtype=np.dtype(np.float32), slope=1.0, intercept=0.0)
         super().__init__(inner, info)
         self.steps = tuple(steps)
         self.mask = mask
+        self._wide = wide
         self._numbers: dict[tuple[int, int], list[Numbers]] = {}
         self._pass_shape = window_shape(info, PASS_BYTES // 4 // info.channels)
 
@@ -60,8 +65,8 @@ class IntensitySource(ForwardingSource):
     def window_bytes(self, shape: tuple[int, ...]) -> int:
         """Return the memory `read` takes beside `out`, or `load` for statistics if that is more."""
         reading = self.inner.window_bytes(shape)
-        if self.steps:
-            reading += 4 * self.info.channels * prod(shape)  # for windows of float64
+        if self.steps and self._wide:
+            reading += 4 * self.info.channels * prod(shape)
         return max(reading, self._gathering_bytes()) if self.passes else reading
 
     def _gathering_bytes(self) -> int:

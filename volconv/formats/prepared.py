@@ -34,6 +34,8 @@ class PreparedSource(ForwardingSource):
         On the grid of `scan`. Loaded, checked and closed with it.
     has_place : bool
         Whether `scan` knows where its voxels lie; False for arrays, whose spacing alone is known.
+    wide : bool
+        Whether windows of float64 will be read, which take more memory.
 
     Attributes
     ----------
@@ -56,7 +58,12 @@ class PreparedSource(ForwardingSource):
     """
 
     def __init__(
-        self, scan: Source, preparation: Preparation, mask: Source | None = None, has_place: bool = True
+        self,
+        scan: Source,
+        preparation: Preparation,
+        mask: Source | None = None,
+        has_place: bool = True,
+        wide: bool = False,
     ) -> None:
         self.scan, self.mask, self.preparation = scan, mask, preparation
         self.sources: tuple[Source, ...] = getattr(scan, "sources", (scan,))
@@ -72,11 +79,11 @@ class PreparedSource(ForwardingSource):
         self.voxel_map: VoxelMap = make_voxel_map(self.maps)
         self.bounds: Triple = (self.maps[0].new, self.maps[1].new, self.maps[2].new)
         geometry = oriented.info.geometry.moved(self.voxel_map, self.bounds)
-        chain = resample(oriented, self.maps, preparation.order, geometry)
+        chain = resample(oriented, self.maps, preparation.order, geometry, wide and not preparation.intensity)
         self._intensity: IntensitySource | None = None
         if preparation.intensity:
             inside = None if mask is None else resample(self._turned(mask), self.maps, 0, geometry)
-            chain = self._intensity = IntensitySource(chain, preparation.intensity, inside)
+            chain = self._intensity = IntensitySource(chain, preparation.intensity, inside, wide)
         if preparation.pad_multiple > 1:
             chain = PaddedSource(chain, preparation.pad_multiple)
         super().__init__(chain, chain.info)

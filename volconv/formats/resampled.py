@@ -33,9 +33,11 @@ class ResampledSource(ForwardingSource):
     taps : three Taps
     geometry : Geometry
         Where the new voxels lie.
+    wide : bool
+        Whether windows of float64 will be read, which take more memory.
     """
 
-    def __init__(self, inner: Source, taps: Sequence[Taps], geometry: Geometry) -> None:
+    def __init__(self, inner: Source, taps: Sequence[Taps], geometry: Geometry, wide: bool = False) -> None:
         info = replace(inner.info, shape=geometry.shape, geometry=geometry, chunks=None)
         self.copies = all(tap.is_copy for tap in taps)
         if not self.copies:
@@ -43,10 +45,11 @@ class ResampledSource(ForwardingSource):
             info = replace(info, dtype=dtype, slope=1.0, intercept=0.0)
         super().__init__(inner, info)
         self.taps = tuple(taps)
+        self._itemsize = 8 if wide else max(4, self.info.dtype.itemsize)
 
     def window_bytes(self, shape: tuple[int, ...]) -> int:
         """Return the memory `read` takes beside `out` for a window of `shape` (D, H, W)."""
-        itemsize = max(4, self.info.dtype.itemsize)
+        itemsize = self._itemsize
         block = (min(shape[0], self._planes(shape, itemsize)), *shape[1:])
         old = self._old_shape(block)
         planes = 2 * 8 * (old[1] * old[2] + shape[1] * old[2] + shape[1] * shape[2])
@@ -195,8 +198,8 @@ def make_voxel_map(maps: AxisMaps) -> VoxelMap:
     return VoxelMap((scale[0], scale[1], scale[2]), (offset[0], offset[1], offset[2]))
 
 
-def resample(inner: Source, maps: AxisMaps, order: int, geometry: Geometry) -> Source:
-    """Return `inner` on the new voxels of `maps`, which lie where `geometry` says."""
+def resample(inner: Source, maps: AxisMaps, order: int, geometry: Geometry, wide: bool = False) -> Source:
+    """Return `inner` on the new voxels of `maps`, which lie where `geometry` says; `wide` as for `ResampledSource`."""
     if all(axis.is_identity for axis in maps):
         return inner
-    return ResampledSource(inner, [axis.taps(order) for axis in maps], geometry)
+    return ResampledSource(inner, [axis.taps(order) for axis in maps], geometry, wide)
