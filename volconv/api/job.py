@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,13 +87,33 @@ class Job:
 
 
 def read_spec(spec: Any, settings: Mapping[str, Any]) -> Spec:
-    """Return `spec` if it is one, else load it: a path, a preset's name, or a mapping of the same structure."""
+    """Return `spec` if it is one, else load it: a path, a preset's name, or a mapping of the same structure.
+
+    Raises
+    ------
+    SpecError
+        Its content is wrong.
+    UsageError
+        `settings` do not fit it: with its own defaults it is sound.
+    """
     if isinstance(spec, Spec):
         return spec
     values = {name: as_plain(value) for name, value in settings.items()}
-    if isinstance(spec, Mapping):
-        return load_spec_mapping(spec, values)
-    return load_spec(spec, values)
+    try:
+        return _load(spec, values)
+    except SpecError as error:
+        if values:
+            _load(spec, {})
+            raise _blame(values, error) from error
+        raise
+
+
+def _load(spec: Any, values: Mapping[str, Any]) -> Spec:
+    return load_spec_mapping(spec, values) if isinstance(spec, Mapping) else load_spec(spec, values)
+
+
+def _blame(settings: Iterable[str], error: SpecError) -> UsageError:
+    return UsageError(f"--set {', '.join(settings)}: {error.message}", file=error.file, where=error.where)
 
 
 def open_job(spec: Any, inputs: Any, output: str | Path | None, options: Options) -> Job:
@@ -211,5 +231,4 @@ def blame_settings(error: SpecError, given: Any, wire: Wire, options: Options) -
         return
     finally:
         loader.close()
-    names = ", ".join(options.settings)
-    raise UsageError(f"--set {names}: {error.message}", file=error.file, where=error.where) from error
+    raise _blame(options.settings, error) from error

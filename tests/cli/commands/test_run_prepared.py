@@ -61,4 +61,5 @@ def test_a_fault_in_a_step_has_its_line(volconv, tmp_path):
         "volconv: 1\ninput:\n  intensity:\n    - {zcore: {}}\nstages: [{op: Identity}]\n"
     )
     result = volconv("check", "spec.yaml")
-    assert str(result.exception).startswith("spec.yaml: line 4, column 8: input.intensity[0].zcore: found the step")
+    assert result.exit_code == 3
+    assert result.stderr.startswith("volconv: spec.yaml: line 4, column 8: input.intensity[0].zcore: found the step")
