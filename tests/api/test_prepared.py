@@ -115,7 +115,7 @@ def test_millimetres_are_those_of_the_working_grid(tmp_path):
 @pytest.mark.usefixtures("scan")
 def test_a_setting_that_makes_no_sense_there_is_the_callers(tmp_path):
     spec = write_spec(tmp_path, parameters={"s": {"default": 1}}, input={"spacing": [1, 1, "$s"]})
-    assert run(tmp_path, spec, settings={"s": 2}).shape[0] == 9
+    assert run(tmp_path, spec, settings={"s": 2}).shape[0] == 25
     with pytest.raises(UsageError, match=r"--set s: found -1, expected a length in mm above 0"):
         run(tmp_path, spec, settings={"s": -1})
 
