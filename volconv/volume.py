@@ -31,6 +31,8 @@ class VolumeInfo:
         Where the voxels lie.
     slope, intercept : float
         The value of a voxel is ``stored * slope + intercept``.
+    turned : tuple of int or None
+        See `storage_order`, where axes were swapped after they were read; else it follows from `axes`.
     axes : str
         One of `AXES`: how D, H, W were taken from the file.
     chunks : tuple of int or None
@@ -49,11 +51,17 @@ class VolumeInfo:
     meta: Mapping[str, Any] = field(default_factory=dict)
     slope: float = 1.0
     intercept: float = 0.0
+    turned: Triple | None = None
 
     @property
     def is_scaled(self) -> bool:
         """Whether values differ from what is stored, so that no stored type can stand for them."""
         return (self.slope, self.intercept) != (1.0, 0.0)
+
+    @property
+    def storage_order(self) -> Triple:
+        """D, H, W (0, 1, 2) from the slowest axis in the file to the fastest."""
+        return self.turned or ((0, 1, 2) if self.axes == "kji" else (2, 1, 0))
 
     @property
     def voxels(self) -> int:

@@ -97,26 +97,6 @@ def test_faults(top, place, message):
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize(
-    ("top", "named"),
-    [
-        ("output: {space: input}\n", "output"),
-        ("input: {orientation: RAS}\n", "orientation"),
-        ("input: {spacing: [1, 1, 1]}\n", "spacing"),
-        ("input: {order: 1}\n", "order"),
-        ("input: {mask: m.nii}\n", "mask"),
-        ("input: {intensity: []}\n", "intensity"),
-        ("input: {pad_multiple: 16}\n", "pad_multiple"),
-    ],
-)
-def test_what_the_format_has_and_this_version_does_not_carry_out(top, named):
-    with pytest.raises(SpecError, match="not supported by this version") as caught:
-        _parse(top)
-    assert named in str(caught.value)
-    assert "unknown" not in str(caught.value)
-    assert caught.value.exit_code == 3
-
-
 @pytest.mark.parametrize("text", ["5", "text", "[1, 2]", "- {op: A}", "null", "~"])
 def test_no_mapping_at_all(text):
     with pytest.raises(SpecError, match="expected a spec: a mapping"):

@@ -45,6 +45,7 @@ def test_presets(name):
 
 
 GOOD = [
+    "stages: [{op: ReLU}]\noutput: {space: input}",
     "stages: [{op: ReLU}]",
     "name: n\ndescription: d\ndialect: torch\ndtype: float64\nstages: [{op: ReLU, name: a}]\noutputs: [a]",
     "input: {channels: 3, axes: ijk}\nstages: [{op: Identity}]",
@@ -75,7 +76,7 @@ BAD = [
     "stages: [ReLU]",
     "stages: [{name: a}]",
     "stage: [{op: ReLU}]",
-    "stages: [{op: ReLU}]\noutput: {space: input}",
+    "stages: [{op: ReLU}]\noutput: {space: output}",
     "stages: [{op: ReLU}]\nname: 3",
     "stages: [{op: ReLU}]\ndescription: [a]",
     "stages: [{op: ReLU}]\ndialect: keras",

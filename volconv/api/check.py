@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from ..dialects import dialect_names
+from ..formats.intensity import describe_step
 from ..graph.build import build_graph, make_loader
 from ..ops.base import Wire
 from ..ops.registry import get_dialect
+from ..spec.model import Spec
 from ..spec.schema import make_schema
 from ..weights.generators import generator_schemas
 from .job import read_spec
+from .options import Options
+from .prepared import mask_name
 from .provenance import plain
 
 _EDGE = 4096
@@ -36,7 +40,10 @@ def check(spec: Any, *, weights: str | Path | None = None, settings: dict[str, A
     """
     parsed = read_spec(spec, settings or {})
     loader = make_loader(parsed, None if weights is None else Path(weights))
-    wire = Wire((_EDGE, _EDGE, _EDGE), parsed.input.channels, parsed.dtype, spacing_mm=(1.0, 1.0, 1.0))
+    mask_name(parsed, Options())
+    spacing_mm = parsed.input.preparation.spacing_mm or (1.0, 1.0, 1.0)
+    edge = -(-_EDGE // parsed.input.preparation.pad_multiple) * parsed.input.preparation.pad_multiple
+    wire = Wire((edge, edge, edge), parsed.input.channels, parsed.dtype, spacing_mm=spacing_mm)
     try:
         graph = build_graph(parsed, wire, loader)
         unused = loader.unused()
@@ -47,7 +54,8 @@ def check(spec: Any, *, weights: str | Path | None = None, settings: dict[str, A
         "description": parsed.description,
         "dialect": parsed.dialect,
         "dtype": parsed.dtype,
-        "input": {"channels": parsed.input.channels, "axes": parsed.input.axes},
+        "input": {"channels": parsed.input.channels, "axes": parsed.input.axes, **_describe_preparation(parsed)},
+        "output": {"space": "input"} if parsed.input.preparation.returns else {},
         "parameters": {name: plain(value) for name, value in parsed.settings.items()},
         "stages": [
             {
@@ -63,6 +71,20 @@ def check(spec: Any, *, weights: str | Path | None = None, settings: dict[str, A
         "outputs": list(graph.outputs),
         "weights": [{"name": str(path), "unused": names} for path, names in unused.items()],
     }
+
+
+def _describe_preparation(spec: Spec) -> dict[str, Any]:
+    """Return the entries of ``input:`` that were given, beside channels and axes."""
+    asked = spec.input.preparation
+    found = {
+        "orientation": asked.orientation,
+        "spacing": asked.spacing_mm and list(asked.spacing_mm),
+        "order": asked.order if asked.spacing_mm or asked.returns else None,
+        "mask": spec.input.mask and spec.input.mask.file,
+        "intensity": [describe_step(step) for step in asked.intensity] or None,
+        "pad_multiple": asked.pad_multiple if asked.pad_multiple > 1 else None,
+    }
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def schema() -> dict[str, Any]:

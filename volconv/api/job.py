@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from ..spec.model import Spec
 from .arguments import as_plain
 from .options import Options
 from .output_type import check_scores, end_in
+from .prepared import prepare
 from .targets import Target, list_saved, list_targets
 
 
@@ -40,15 +41,16 @@ class Job:
     chains : mapping
         Output name to what makes it of a whole label map after the last tile.
     inputs : list of Path
-        The volumes as they were named.
+        The volumes as they were named, a mask behind them.
     targets : list of Target
         Every output.
     budget, threads : int
     sinks : list of Sink
         One a target, in their order; made by `open_sinks`.
     scratch : Path
-    holds_input : bool
-        Whether a compressed input is decompressed into memory; settled by `plan_job`.
+    holds_input, holds_results : bool
+        Whether a compressed input is decompressed into memory, and whether results wait there that are brought back to
+        the scan's grid; settled by `plan_job`.
     digests : tuple of two lists, or None
         Names and SHA-256 of inputs and of weights, once they are known.
     """
@@ -65,6 +67,7 @@ class Job:
     sinks: list[Sink] = field(default_factory=list)
     scratch: Path = Path()
     holds_input: bool = True
+    holds_results: bool = True
     digests: tuple[list[dict[str, str]], list[dict[str, str]]] | None = None
     chains: Mapping[str, Chain] = field(default_factory=dict)
 
@@ -94,13 +97,33 @@ class Job:
 
 
 def read_spec(spec: Any, settings: Mapping[str, Any]) -> Spec:
-    """Return `spec` if it is one, else load it: a path, a preset's name, or a mapping of the same structure."""
+    """Return `spec` if it is one, else load it: a path, a preset's name, or a mapping of the same structure.
+
+    Raises
+    ------
+    SpecError
+        Its content is wrong.
+    UsageError
+        `settings` do not fit it: with its own defaults it is sound.
+    """
     if isinstance(spec, Spec):
         return spec
     values = {name: as_plain(value) for name, value in settings.items()}
-    if isinstance(spec, Mapping):
-        return load_spec_mapping(spec, values)
-    return load_spec(spec, values)
+    try:
+        return _load(spec, values)
+    except SpecError as error:
+        if values:
+            _load(spec, {})
+            raise _blame(values, error) from error
+        raise
+
+
+def _load(spec: Any, values: Mapping[str, Any]) -> Spec:
+    return load_spec_mapping(spec, values) if isinstance(spec, Mapping) else load_spec(spec, values)
+
+
+def _blame(settings: Iterable[str], error: SpecError) -> UsageError:
+    return UsageError(f"--set {', '.join(settings)}: {error.message}", file=error.file, where=error.where)
 
 
 def open_job(spec: Any, inputs: Any, output: str | Path | None, options: Options) -> Job:
@@ -129,7 +152,8 @@ def open_job(spec: Any, inputs: Any, output: str | Path | None, options: Options
         _check_names(parsed, targets, volumes, options)
     source = _open_inputs(names, parsed, options)
     try:
-        return _wire_job(parsed, spec, options, source, volumes, targets, budget, threads)
+        source, masks = prepare(source, parsed, options)
+        return _wire_job(parsed, spec, options, source, [*volumes, *masks], targets, budget, threads)
     except BaseException:
         source.close()
         raise
@@ -148,10 +172,12 @@ def _list_names(inputs: Any) -> list[str]:
 
 def _check_names(spec: Spec, targets: Sequence[Target], volumes: Sequence[Path], options: Options) -> None:
     """Refuse, before anything is opened, what the names alone show to be wrong; `check_files` sees the rest."""
-    for path in (options.weights, *volumes):
+    mask = None if options.mask is None else parse_volume_name(options.mask).path
+    for path in (options.weights, mask, *volumes):
         if path is not None and not path.exists():
             raise MissingFileError("no such file", file=str(path))
-    sources = [*volumes, *([options.weights] if options.weights else []), *([Path(spec.source)] if spec.folder else [])]
+    named = [path for path in (options.weights, mask) if path is not None]
+    sources = [*volumes, *named, *([Path(spec.source)] if spec.folder else [])]
     for name in dict.fromkeys(target.name for target in targets):
         path = parse_volume_name(name).path
         if options.channels != "split":  # then this is no file's name
@@ -222,5 +248,4 @@ def blame_settings(error: SpecError, given: Any, wire: Wire, options: Options) -
         return
     finally:
         loader.close()
-    names = ", ".join(options.settings)
-    raise UsageError(f"--set {names}: {error.message}", file=error.file, where=error.where) from error
+    raise _blame(options.settings, error) from error

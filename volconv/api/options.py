@@ -31,6 +31,8 @@ class Options:
     Attributes
     ----------
     weights, scratch, depfile : path or None
+    mask : path or None
+        Takes the place of the spec's ``input.mask``.
     settings : mapping
         Parameter values of the spec (``--set``).
     axes : str or None
@@ -55,6 +57,7 @@ class Options:
     """
 
     weights: Path | None = None
+    mask: Path | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     axes: str | None = None
     spacing: Floats3 | None = None
@@ -81,14 +84,12 @@ def make_options(**given: Any) -> Options:
     UsageError
         For an unknown name, a value that makes no sense, or one that this version does not carry out.
     """
-    if given.pop("mask", None) is not None:
-        raise UsageError("--mask is not supported by this version")
     known = [f.name for f in fields(Options)]
     for name in given:
         if name not in known:
             raise UsageError(f"found option {name!r}, expected one of {', '.join(known)}{nearest(name, known)}")
     values = {name: value for name, value in given.items() if value is not None}
-    for name in ("weights", "scratch", "depfile"):
+    for name in ("weights", "mask", "scratch", "depfile"):
         if name in values:
             values[name] = Path(values[name])
     _check_choice(values, "algorithm", ALGORITHMS)

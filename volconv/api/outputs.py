@@ -11,11 +11,13 @@ import numpy as np
 from ..errors import OutputError
 from ..formats.atomic import check_output
 from ..formats.base import Sink
+from ..formats.finishing import Finishing, make_output_info
 from ..formats.names import parse_volume_name
 from ..formats.open import open_sink
 from ..numeric import label_dtype
 from ..volume import OutputInfo
 from .job import Job
+from .prepared import finish_with, make_finishing
 from .provenance import format_record, make_record
 from .targets import Target, sidecar_path
 
@@ -34,7 +36,7 @@ def open_sinks(job: Job, records: bool) -> None:
 
         path = next(parse_volume_name(target.name).path for target in job.targets if target.dataset)
         together = open_hdf5_sinks(path, grouped, force=force)
-    job.sinks = [
+    sinks = [
         together[target.dataset]
         if target.dataset
         else open_sink(
@@ -47,13 +49,23 @@ def open_sinks(job: Job, records: bool) -> None:
         )
         for target in job.targets
     ]
+    job.sinks = [
+        finish_with(finishing_of(job, target.stage), sink, job.wire(target.stage), job.scratch, job.holds_results)
+        for target, sink in zip(job.targets, sinks, strict=True)
+    ]
+
+
+def finishing_of(job: Job, stage: str) -> Finishing | None:
+    """Return what becomes of the result of `stage` before it is written; None where it is written as it is."""
+    return make_finishing(job.source, job.wire(stage))
 
 
 def _output_info(job: Job, target: Target, record: bool) -> OutputInfo:
     wire, source = job.wire(target.stage), job.source.info
     dtype = np.dtype(job.options.dtype or (label_dtype(wire.labels) if wire.labels else "float32"))
     text = format_record(expected_record(job, target)) if record else ""
-    return OutputInfo(wire.shape, wire.channels, dtype, source, wire.voxel_map, source.batch, wire.labels > 0, text)
+    info = OutputInfo(wire.shape, wire.channels, dtype, source, wire.voxel_map, source.batch, wire.labels > 0, text)
+    return make_output_info(finishing_of(job, target.stage), info)
 
 
 def check_files(job: Job) -> None:

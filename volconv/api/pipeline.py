@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..formats.in_memory import ArraySource
 from ..geometry import Floats3, Triple
 from ..graph.build import build_graph, make_loader
 from ..graph.model import Graph
 from ..graph.passes import optimise
-from ..numeric import label_dtype
 from ..ops.base import Wire
 from ..run.arrays import ArrayRun
 from ..run.kept import KeptRuns, snapshot
@@ -21,6 +20,7 @@ from ..settings import memory_budget, thread_count
 from ..spec.model import Spec
 from .job import read_spec
 from .options import Options, make_options
+from .prepared import finish_array, prepare_array
 
 
 class Pipeline:
@@ -73,21 +73,17 @@ class Pipeline:
         """
         options = make_options(tile=tile, threads=threads, memory=memory, algorithm=algorithm, spacing=spacing)
         array = np.asarray(array)
-        loader = make_loader(self.spec, self._weights)
-        source = ArraySource(array, options.spacing)
-        wire = Wire(source.info.shape, source.info.channels, self.spec.dtype, spacing_mm=options.spacing)
-        try:
-            graph = build_graph(self.spec, wire, loader)
-            run = self._prepare(graph, source.info.batch, options)
-        finally:
-            loader.close()
-        results = run(source)
-        labels = {name: run.graph.wire(name).labels for name in results}
-        results = {
-            name: _ranked(result if not labels[name] else result.astype(label_dtype(labels[name])), array.ndim)
-            for name, result in results.items()
-        }
-        return results if len(results) > 1 else next(iter(results.values()))
+        with contextlib.closing(make_loader(self.spec, self._weights)) as loader:
+            source, prepared = prepare_array(array, self.spec, options.spacing)
+            with contextlib.closing(prepared):
+                info = source.info
+                wire = Wire(info.shape, info.channels, self.spec.dtype, spacing_mm=info.geometry.spacing_mm)
+                graph = build_graph(self.spec, wire, loader)
+                run = self._prepare(graph, info.batch, options)
+                results = run(source)
+                finished = {name: finish_array(prepared, run.graph.wire(name), got) for name, got in results.items()}
+        finished = {name: _ranked(result, array.ndim) for name, result in finished.items()}
+        return finished if len(finished) > 1 else next(iter(finished.values()))
 
     def _prepare(self, graph: Graph, batch: int, options: Options) -> ArrayRun:
         """Return the run of `graph`: that of an earlier call, or a new one."""

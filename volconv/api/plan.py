@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from ..errors import BudgetError
+from ..formats.base import Source
 from ..formats.names import HDF5, parse_volume_name
+from ..formats.prepared import PreparedSource
 from ..geometry import Triple
 from ..graph.model import Graph
 from ..plan.cost import BASELINE_BYTES, HDF5_BYTES, Traffic
@@ -16,10 +19,12 @@ from ..plan.model import Plan
 from ..run.label_maps import finishing_bytes, gathered_bytes
 from .job import Job, open_job
 from .options import Options, make_options
-from .outputs import check_files, open_sinks
+from .outputs import check_files, finishing_of, open_sinks
 
 _INFLATE_RATE, _DEFLATE_RATE = 5e8, 1.5e8
 """Bytes of voxels a second through gzip, in and out, for the time estimate."""
+_GATHER_SECONDS, _TAP_SECONDS = 1.5e-8, 2e-9
+"""A value read once for statistics; a product of resampling, with what moves its operand."""
 _HOLD_SHARE = 4
 """A compressed input is held in memory up to this fraction of the budget, else spooled to the scratch folder."""
 
@@ -68,13 +73,26 @@ def plan_job(job: Job) -> Plan:
         If nothing fits the memory budget.
     """
     job.holds_input = job.source.spool_bytes * _HOLD_SHARE <= job.budget
+    _hold_results(job, _waiting_bytes(job) * _HOLD_SHARE <= job.budget)
     try:
         return _plan(job)
     except BudgetError:
-        if not (job.holds_input and job.source.spool_bytes):
+        if not (job.holds_input and job.source.spool_bytes) and not _waiting_bytes(job):
             raise
         job.holds_input = False
+        _hold_results(job, False)
         return _plan(job)
+
+
+def _waiting_bytes(job: Job) -> int:
+    """Return the bytes of results that wait in memory to be brought back to the scan's grid."""
+    return sum(getattr(sink, "resident_bytes", 0) for sink in job.sinks)
+
+
+def _hold_results(job: Job, held: bool) -> None:
+    if held != job.holds_results:
+        job.holds_results = held
+        open_sinks(job, records=False)
 
 
 def _plan(job: Job) -> Plan:
@@ -82,7 +100,7 @@ def _plan(job: Job) -> Plan:
     volumes = [*map(str, job.inputs), *(target.name for target in job.targets)]
     uses_hdf5 = any(parse_volume_name(name).format == HDF5 for name in volumes) or job.loader.uses_hdf5
     packed = sum(s.info.nbytes for s in job.sinks if s.path is not None and s.path.name.lower().endswith(".gz"))
-    resident = source.spool_bytes if job.holds_input else 0
+    resident = (source.spool_bytes if job.holds_input else 0) + _waiting_bytes(job)
     spooled = 0 if job.holds_input else source.spool_bytes
 
     def write_bytes(stage: str) -> Any:
@@ -99,12 +117,12 @@ def _plan(job: Job) -> Plan:
         spooled + sum(sink.scratch_bytes for sink in job.sinks),
         BASELINE_BYTES + (HDF5_BYTES if uses_hdf5 else 0),
         source.info.chunks,
-        2 if source.info.axes == "kji" else 0,
-        source.spool_bytes / _INFLATE_RATE + packed / _DEFLATE_RATE,
+        source.info.storage_order[-1],
+        source.spool_bytes / _INFLATE_RATE + packed / _DEFLATE_RATE + _prepare_seconds(source),
         finishing,
     )
     read = ", ".join(path.name for path in job.inputs)
-    plan = make_plan(
+    made = make_plan(
         job.graph,
         budget=job.budget,
         traffic=traffic,
@@ -114,7 +132,28 @@ def _plan(job: Job) -> Plan:
         description=f"{job.spec.name} on {read}",
         overlap=True,
     )
-    return replace(plan, chains=job.chains)
+    before, after = _outside_stages(job)
+    return replace(made, chains=job.chains, before=before, after=after)
+
+
+def _prepare_seconds(source: Source) -> float:
+    """Return what statistics take before the first tile, and resampling in all."""
+    if not isinstance(source, PreparedSource):
+        return 0.0
+    values = prod(source.bounds) * source.info.channels * source.info.batch
+    return values * (source.passes * _GATHER_SECONDS + (1 + source.passes) * source.taps * _TAP_SECONDS)
+
+
+def _outside_stages(job: Job) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return a line for each step before the first stage and after the last."""
+    if not isinstance(job.source, PreparedSource):
+        return (), ()
+    after = []
+    for stage in dict.fromkeys([*job.spec.outputs, *(target.stage for target in job.targets)]):
+        finishing = finishing_of(job, stage)
+        lines = [] if finishing is None else finishing.describe(job.holds_results)
+        after += [line if len(job.spec.outputs) == 1 else f"{stage}: {line}" for line in lines]
+    return tuple(job.source.describe()), tuple(after)
 
 
 def _tile_shape(options: Options, graph: Graph) -> Triple | None:

@@ -52,6 +52,8 @@ def value_options(options: Options) -> dict[str, Any]:
         out["set"] = {name: plain(value) for name, value in options.settings.items()}
     if options.weights is not None:
         out["weights"] = options.weights.name
+    if options.mask is not None:
+        out["mask"] = options.mask.name
     defaults = {"dtype": None, "output_type": None, "channels": "4d", "algorithm": "auto", "axes": None}
     for name, default in defaults.items():
         value = getattr(options, name)

@@ -112,6 +112,8 @@ def _compute(job: Job, plan: Plan, emit: Emit, stop: Flag) -> None:
     engine.prepare(plan)
     if job.source.spool_bytes:
         emit(Phase("decompressing"))
+    if getattr(job.source, "passes", 0):
+        emit(Phase("gathering statistics"))
     job.source.load(None if job.holds_input else job.scratch)
     hashing.wait()
     if stop.is_set():  # the caller may have gone on meanwhile: nobody would remove what is made now

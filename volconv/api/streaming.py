@@ -7,6 +7,7 @@ from math import prod
 
 from ..errors import BudgetError
 from ..formats.base import Source
+from ..formats.windows import window_shape
 from ..geometry import Triple
 from ..region import Region
 from ..settings import memory_budget
@@ -36,25 +37,13 @@ def windows(
 ) -> Iterator[tuple[int, Region]]:
     """Yield (batch, region) that cover the volumes of `info`, in windows of about `limit` bytes (`WINDOW_BYTES`).
 
-    Windows are whole chunks where a file has chunks (its own, else `chunks`), grown along W, then H, then D: a chunk
-    that is cut by windows may have to be decompressed for each.
+    Windows are whole chunks where a file has chunks (its own, else `chunks`); see `window_shape`.
     """
     values = max(1, (limit or WINDOW_BYTES) // (bytes_per_value * info.channels))
-    step = _grow(info.chunks or chunks or (1, 1, 1), info.shape, values)
+    step = window_shape(info, values, chunks)
     for batch in range(info.batch):
         for part in Region.whole(info.shape).split(step):
             yield batch, part
-
-
-def _grow(chunk: Triple, shape: Triple, values: int) -> Triple:
-    """Return the largest multiple of `chunk` of at most `values` voxels, one chunk at least."""
-    step = [min(c, n) for c, n in zip(chunk, shape, strict=True)]
-    for axis in (2, 1, 0):
-        times = max(1, values // prod(step))
-        step[axis] = min(shape[axis], step[axis] * times)
-        if step[axis] < shape[axis]:
-            break
-    return (step[0], step[1], step[2])
 
 
 def full_shape(info: VolumeInfo) -> tuple[int, ...]:

@@ -67,10 +67,14 @@ class Sink(Protocol):
     path: Path | None
     paths: tuple[Path, ...]
     """Every file that it becomes: both halves of a pair, one a channel."""
-    scratch_bytes: int
-    """Bytes it puts into `scratch` or its part file beside the finished output, at most."""
-    clipped: int
-    """Values so far that an integer type could not hold: out of range (clipped) or NaN (written as 0)."""
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes it puts into `scratch` or its part file beside the finished output, at most."""
+
+    @property
+    def clipped(self) -> int:
+        """Values so far that an integer type could not hold: out of range (clipped) or NaN (written as 0)."""
 
     def window_bytes(self, shape: tuple[int, ...]) -> int:
         """Return the memory `write` takes beside `values` for a window of `shape` (D, H, W), caches included."""

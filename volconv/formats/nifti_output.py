@@ -20,7 +20,7 @@ from .nifti_header import DATATYPES, NiftiHeader
 
 _LARGEST_DIM = {1: 2**15 - 1, 2: 2**63 - 1}
 _MILLIMETRE = 2
-_ALIGNED = 2  # NIFTI_XFORM_ALIGNED_ANAT
+ALIGNED = 2  # NIFTI_XFORMALIGNED_ANAT
 _INTENT_LABEL = 1002
 _INTENT_VECTOR = 1007
 
@@ -105,9 +105,9 @@ def make_forms(info: OutputInfo) -> Forms:
     sform_code, qoffset = source.sform_code, source.qoffset
     if not info.voxel_map.is_identity:  # a product with the identity would still lose the sign of zeros
         sform = None if sform is None else sform @ voxel_map
-        qoffset = (_qform(source) @ voxel_map)[:3, 3] if source.qform_code > 0 else qoffset
+        qoffset = (qform_of(source) @ voxel_map)[:3, 3] if source.qform_code > 0 else qoffset
     if moved and not source.sform_code and not source.qform_code and source.affine is not None:
-        sform, sform_code = (source.affine @ voxel_map)[:3], _ALIGNED
+        sform, sform_code = (source.affine @ voxel_map)[:3], ALIGNED
     signs = [1 if m > 0 else -1 for m in np.diag(voxel_map)[:3]]
     return Forms(
         spacing=tuple(s * abs(m) for s, m in zip(_spacing(source), np.diag(voxel_map)[:3], strict=True)),
@@ -148,7 +148,7 @@ def _forms_of_geometry(info: OutputInfo) -> Forms:
         return Forms(spacing=(1.0, 1.0, 1.0), units=0)
     sform = turn_affine(affine, info.origin.axes)
     spacing = np.sqrt((sform[:3, :3] ** 2).sum(axis=0))
-    return Forms(spacing=tuple(spacing), units=_MILLIMETRE, sform_code=_ALIGNED, srow=sform[:3])
+    return Forms(spacing=tuple(spacing), units=_MILLIMETRE, sform_code=ALIGNED, srow=sform[:3])
 
 
 def _spacing(source: NiftiHeader) -> tuple[float, ...]:
@@ -157,7 +157,8 @@ def _spacing(source: NiftiHeader) -> tuple[float, ...]:
     return tuple(s or 1.0 for s in spacing) if source.qform_code > 0 else spacing
 
 
-def _qform(source: NiftiHeader) -> NDArray[np.float64]:
+def qform_of(source: NiftiHeader) -> NDArray[np.float64]:
+    """Return the affine of the qform over (i, j, k), in the file's units."""
     kind: Any = Nifti2Header
     raw = kind()
     raw["pixdim"][:4] = [source.pixdim[0], *_spacing(source)]

@@ -111,6 +111,8 @@ class Plan:
         Output name to what is done, after the last tile, to the label map it begins with.
     notes : tuple of str
         What the user should know of the graph.
+    before, after : tuple of str
+        What happens to the input before the first stage and to outputs after the last, for display.
     """
 
     graph: Graph
@@ -131,6 +133,8 @@ class Plan:
     slots: Mapping[str, int] = field(default_factory=dict)
     chains: Mapping[str, Chain] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
     @property
     def grid(self) -> Triple:

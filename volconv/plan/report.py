@@ -29,6 +29,8 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
             "channels": plan.graph.input.channels,
             "spacing_mm": None if plan.graph.input.spacing_mm is None else list(plan.graph.input.spacing_mm),
         },
+        "before": list(plan.before),
+        "after": list(plan.after),
         "dtype": plan.graph.input.dtype,
         "computed_in": compute_dtype(plan.graph.input.dtype),
         "stages": [
@@ -153,6 +155,8 @@ def format_plan(plan: Plan) -> str:
     lines += [
         "",
         f"input    {_times(plan.graph.input.shape)}, {plan.graph.input.channels} channel(s), {_dtype_text(plan)}",
+        *(f"before   {line}" for line in plan.before),
+        *(f"after    {line}" for line in plan.after),
         f"tiles    {tiles['count']} of {_times(tiles['shape'])} ({_times(tiles['grid'])}){_overlap_text(plan)}",
         f"memory   {format_bytes(plan.peak_bytes)} at the peak, {format_bytes(plan.arena_bytes)} of it for tiles",
         f"scratch  {format_bytes(plan.scratch_bytes)}",

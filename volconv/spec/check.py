@@ -9,24 +9,23 @@ from pathlib import Path
 from ..values import nearest
 from .blocks import read_blocks, read_stages
 from .model import DIALECTS, DTYPES, FORMAT_VERSION, LAYOUTS, InputSpec, Parameter, Spec, Stage, WeightsFile
-from .parameters import put_settings, read_parameters
+from .parameters import put_settings, read_parameters, replace_references
 from .paths import check_path
+from .preparation import PREPARATION_KEYS, read_mask, read_preparation
 from .tree import Item, Node, list_names
 from .wiring import VOLUME, read_name
 
 SPEC_KEYS = (
     *("volconv", "name", "description", "dialect", "dtype"),
-    *("parameters", "input", "weights", "blocks", "stages", "outputs"),
+    *("parameters", "input", "weights", "blocks", "stages", "outputs", "output"),
 )
-INPUT_KEYS = ("channels", "axes")
+INPUT_KEYS = ("channels", "axes", *PREPARATION_KEYS)
 WEIGHTS_KEYS = ("file", "prefix", "layout")
 AXES = ("kji", "ijk")
 SUPPORTED_DTYPES = DTYPES
 MAX_CHANNELS = 1_000_000
 
 # The rest of format version 1, which this version of the package does not carry out.
-LATER_SPEC_KEYS = ("output",)
-LATER_INPUT_KEYS = ("orientation", "spacing", "order", "mask", "intensity", "pad_multiple")
 LATER_DTYPES = tuple(d for d in DTYPES if d not in SUPPORTED_DTYPES)
 
 
@@ -55,7 +54,7 @@ def build_spec(node: Node, text: str, source: str, folder: Path | None, settings
         dtype=keys["dtype"].choice(SUPPORTED_DTYPES, LATER_DTYPES) if "dtype" in keys else "float32",
         parameters=parameters,
         settings=values,
-        input=_read_input(keys.get("input")),
+        input=_read_input(keys.get("input"), keys.get("output"), values),
         weights=_read_weights(keys.get("weights")),
         source=source,
         folder=folder,
@@ -74,7 +73,7 @@ def read_declared(node: Node, source: str) -> tuple[str, dict[str, Parameter]]:
 def _read_top(root: Item) -> dict[str, Item]:
     keys = root.entries("a spec: a mapping with the keys volconv and stages")
     _check_version(root, keys)
-    root.refuse_unknown(SPEC_KEYS, LATER_SPEC_KEYS)
+    root.refuse_unknown(SPEC_KEYS)
     if "stages" not in keys:
         root.fail("the key stages", "a spec without stages")
     return keys
@@ -100,13 +99,20 @@ def _read_title(item: Item | None, source: str) -> str:
     return item.text()
 
 
-def _read_input(section: Item | None) -> InputSpec:
+def _read_input(section: Item | None, output: Item | None, values: Mapping[str, object]) -> InputSpec:
+    output = None if output is None else replace_references(output, values)
     if section is None:
-        return InputSpec()
+        return InputSpec(preparation=read_preparation({}, output))
+    section = replace_references(section, values)
     keys = section.entries("a mapping such as {channels: 1}")
-    section.refuse_unknown(INPUT_KEYS, LATER_INPUT_KEYS)
-    channels = keys["channels"].integer(1, MAX_CHANNELS) if "channels" in keys else 1
-    return InputSpec(channels, keys["axes"].choice(AXES) if "axes" in keys else "kji", section.place)
+    section.refuse_unknown(INPUT_KEYS)
+    return InputSpec(
+        keys["channels"].integer(1, MAX_CHANNELS) if "channels" in keys else 1,
+        keys["axes"].choice(AXES) if "axes" in keys else "kji",
+        section.place,
+        read_mask(keys.get("mask")),
+        read_preparation(keys, output),
+    )
 
 
 def _read_weights(section: Item | None) -> WeightsFile | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..dialects import dialect_names
+from ..preparation import Preparation
 from ..values import Length, Place
 
 NOWHERE = Place()
@@ -115,12 +116,22 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class MaskFile:
+    """A mask named by the spec: a volume relative to the spec's folder."""
+
+    file: str
+    place: Place = NOWHERE
+
+
+@dataclass(frozen=True)
 class InputSpec:
-    """The ``input:`` section."""
+    """The ``input:`` section; `preparation` also holds what ``output:`` says."""
 
     channels: int = 1
     axes: str = "kji"
     place: Place = NOWHERE
+    mask: MaskFile | None = None
+    preparation: Preparation = field(default_factory=Preparation)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from .blocks import MAX_REPEAT
 from .check import AXES, MAX_CHANNELS, SUPPORTED_DTYPES
 from .model import DIALECTS, FORMAT_VERSION, LAYOUTS
 from .parameters import UNITS
+from .preparation import preparation_schema
 from .stages import TENSOR_KEYS
 from .tensors import INIT_KINDS
 from .wiring import NAME_PATTERN, VOLUME
@@ -68,6 +69,7 @@ def make_schema(
 
 
 def _top_properties() -> Schema:
+    before, after = ({k: _or_reference(v) for k, v in keys.items()} for keys in preparation_schema())
     return {
         "volconv": {"description": "version of the format", "type": "integer", "const": FORMAT_VERSION},
         "name": {"description": "name of the pipeline", "type": "string", "minLength": 1},
@@ -75,7 +77,7 @@ def _top_properties() -> Schema:
         "dialect": _choice("whose parameter rules, defaults and weight layouts hold", DIALECTS),
         "dtype": _choice("number type of the computation", SUPPORTED_DTYPES),
         "parameters": {
-            "description": "values that --set may change, used in stages as $name",
+            "description": "values that --set may change, used in stages and under input as $name",
             "type": "object",
             "propertyNames": {"pattern": _PARAMETER_NAME},
             "additionalProperties": {"$ref": "#/$defs/parameter"},
@@ -88,8 +90,10 @@ def _top_properties() -> Schema:
                     **{"type": "integer", "minimum": 1, "maximum": MAX_CHANNELS, "default": 1},
                 },
                 "axes": _choice("NIfTI axes that become D, H, W", AXES),
+                **before,
             },
         ),
+        "output": _object("the results", after),
         "weights": _weights(),
         "blocks": {
             "description": "stages to be used by name, each block after those it uses",
