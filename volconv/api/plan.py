@@ -7,13 +7,11 @@ from typing import Any
 
 from ..errors import BudgetError
 from ..formats.names import HDF5, parse_volume_name
-from ..geometry import Triple
-from ..graph.model import Graph
 from ..plan.cost import BASELINE_BYTES, HDF5_BYTES, Traffic
 from ..plan.make import make_plan
 from ..plan.model import Plan
 from .job import Job, open_job
-from .options import Options, make_options
+from .options import make_options
 from .outputs import check_files, open_sinks
 
 _INFLATE_RATE, _DEFLATE_RATE = 5e8, 1.5e8
@@ -102,18 +100,9 @@ def _plan(job: Job) -> Plan:
         budget=job.budget,
         traffic=traffic,
         threads=job.threads,
-        tile=_tile_shape(options, job.graph),
+        tile=options.tile,
         batch=source.info.batch,
         description=f"{job.spec.name} on {read}",
         overlap=True,
+        spill=True,
     )
-
-
-def _tile_shape(options: Options, graph: Graph) -> Triple | None:
-    if options.tile is None:
-        return None
-    shape = graph.wire(graph.outputs[0]).shape
-    if isinstance(options.tile, str):
-        return shape
-    d, h, w = (min(t, s) for t, s in zip(options.tile, shape, strict=True))
-    return (d, h, w)

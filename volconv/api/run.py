@@ -100,14 +100,23 @@ def _work(job: Job, plan: Plan, emit: Emit) -> None:
 def _compute(job: Job, plan: Plan, emit: Emit, stop: Flag) -> None:
     hashing = Task(lambda: digest_files(job))
     from ..engine.compiling import compile_jobs
-    from ..engine.numba_engine import NumbaEngine
-    from ..run import overlapped, serial
+    from ..engine.relay import Relay
 
-    engine = NumbaEngine(
+    engine = Relay(
         job.threads,
         lambda count: emit(Compiling(count)),
         compile_jobs(job.threads, job.budget - BASELINE_BYTES),
+        job.scratch,
     )
+    try:
+        _run_tiles(job, plan, engine, hashing, emit, stop)
+    finally:
+        engine.close()
+
+
+def _run_tiles(job: Job, plan: Plan, engine: Any, hashing: Task, emit: Emit, stop: Flag) -> None:
+    from ..run import overlapped
+
     engine.prepare(plan)
     if job.source.spool_bytes:
         emit(Phase("decompressing"))
@@ -119,8 +128,7 @@ def _compute(job: Job, plan: Plan, emit: Emit, stop: Flag) -> None:
     for sink in job.sinks:
         sink.create()
     sinks = {target.stage: job.sinks_of(target.stage) for target in job.targets}
-    execute = overlapped.execute if plan.slots else serial.execute
-    execute(plan, engine, job.source, sinks, emit, stop)
+    overlapped.execute(plan, engine, job.source, sinks, emit, stop)
     job.source.check_unchanged()
 
 

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from ..graph.model import Node
 from ..kernels import naive
+from ..kernels.naive_global import global_pool, group_norm
 from ..ops.activations import Activation
 from ..ops.affine import Affine
 from ..ops.batch_norm import BatchNorm
 from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
+from ..ops.group_norm import GroupNorm
 
 Floats = NDArray[np.float64]
 Tensors = Mapping[str, Floats]
@@ -61,7 +63,9 @@ def _conv_transpose(op: ConvTranspose3d, inputs: Sequence[Floats], tensors: Tens
     )
 
 
-def _pointwise(op: Activation | BatchNorm, inputs: Sequence[Floats], tensors: Tensors) -> Floats:
+def _pointwise(op: Activation | BatchNorm | GroupNorm, inputs: Sequence[Floats], tensors: Tensors) -> Floats:
+    if isinstance(op, GroupNorm):
+        return group_norm(inputs[0], op.num_groups, tensors.get("weight"), tensors.get("bias"), op.eps)
     if isinstance(op, Activation):
         return naive.activation(inputs[0], op.kind, op.parameters, tensors.get("weight"))
     mean, variance = tensors["running_mean"], tensors["running_var"]
@@ -71,6 +75,7 @@ def _pointwise(op: Activation | BatchNorm, inputs: Sequence[Floats], tensors: Te
 TWINS: dict[str, Twin] = {
     "add": lambda op, inputs, tensors: naive.add(inputs),  # noqa: ARG005
     "conv_transpose": _conv_transpose,
+    "global_pool": lambda op, inputs, tensors: global_pool(inputs[0], op.kind),  # noqa: ARG005
     "copy": lambda op, inputs, tensors: inputs[0],  # noqa: ARG005
     "pointwise": _pointwise,
     "vector_norm": lambda op, inputs, tensors: naive.vector_norm(inputs[0]),  # noqa: ARG005

@@ -62,7 +62,7 @@ def choose_tiles(
     BudgetError
         If nothing fits, with the smallest budget that would.
     """
-    shape = graph.wire(graph.outputs[0]).shape
+    shape = graph.wire(graph.anchor).shape
     if tile is not None:
         cuts = tuple(cut_axis(graph, layouts, a, fixed_edges(shape[a], tile[a])) for a in range(3))
         cost = price(graph, layouts, kernels, cuts, traffic, threads, overlap)  # type: ignore[arg-type]

@@ -47,18 +47,14 @@ class ArrayRun:
 
     def __init__(self, graph: Graph, batch: int, budget: int, threads: int, tile: Triple | str | None = None) -> None:
         from ..engine.compiling import compile_jobs, make_ready
-        from ..engine.numba_engine import NumbaEngine, needed_kernels
+        from ..engine.relay import Relay
 
         self.graph = graph
-        shape = graph.wire(graph.outputs[0]).shape
-        if tile is not None:
-            d, h, w = shape if isinstance(tile, str) else (min(t, s) for t, s in zip(tile, shape, strict=True))
-            tile = (d, h, w)
         self._plan = make_plan(graph, budget=budget, traffic=Traffic(), threads=threads, tile=tile or None, batch=batch)
         self._dtype = np.dtype(compute_dtype(graph.input.dtype))
         jobs = compile_jobs(threads, budget)
-        make_ready([*needed_kernels(self._plan), *copy_specs(self._dtype.name)], jobs=jobs)
-        self._engine = NumbaEngine(threads, jobs=jobs)
+        make_ready(copy_specs(self._dtype.name), jobs=jobs)
+        self._engine = Relay(threads, jobs=jobs)
         self._engine.prepare(self._plan)
         self._memory = {name: ResultMemory() for name in graph.outputs}
         self._turn = threading.Lock()  # the tiles of two calls would lie in the same memory
@@ -86,9 +82,11 @@ class ArrayRun:
         def read(region: Region, out: Array) -> None:
             source.read(region, out, batch)
 
-        for tile in self._plan.tiles:
-            with explain_memory(self._plan, tile):
-                self._engine.run_between(tile, ends, read)
+        for number, phase in enumerate(self._engine.phases):
+            with self._engine.phase(number) as engine:
+                for tile in phase.tiles:
+                    with explain_memory(phase, tile):
+                        engine.run_between(tile, ends, read)
 
     def _make_results(self) -> dict[str, Array]:
         """Return room for every output; a page is touched first by the thread that writes it."""

@@ -41,6 +41,7 @@ from ..conv_reader import (
     refuse_unknown,
 )
 from ..conv_transpose3d import ConvTranspose3d
+from ..global_readers import ONNX_GLOBAL
 from ..initial import uniform_by_fan
 from ..norm_reader import EPS, NUM_FEATURES, format_norm, make_norm_reader, momentum
 from ..reader import INT, INTS, Context, Dialect, OpReader
@@ -231,6 +232,7 @@ DIALECT = Dialect(
         "ConvTranspose2d": _reader("ConvTranspose2d", 2, transposed=True),
         "BatchNorm3d": _norm("BatchNorm3d", 3),
         "BatchNorm2d": _norm("BatchNorm2d", 2),
+        **ONNX_GLOBAL,
         **SIMPLE_READERS,
     },
     uniform_by_fan,
