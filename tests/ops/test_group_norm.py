@@ -42,9 +42,9 @@ def test_what_is_shown():
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.sampled_from(["InstanceNorm3d", "GroupNorm"]), st.integers(1, 6), st.integers(1, 3), st.sampled_from([1e-5, 0.5]),
-    st.booleans(), st.booleans(), st.tuples(*[st.integers(1, 5)] * 3), st.sampled_from([0.0, 3.0]), st.integers(0, 99),
-    st.sampled_from(["float32", "float64"]),
+    st.sampled_from(["InstanceNorm3d", "GroupNorm"]), st.integers(1, 6), st.integers(1, 3),
+    st.sampled_from([1e-5, 0.5]), st.booleans(), st.booleans(), st.tuples(*[st.integers(1, 5)] * 3),
+    st.sampled_from([0.0, 3.0]), st.integers(0, 99), st.sampled_from(["float32", "float64"]),
 )  # fmt: skip
 def test_is_torchs(op, groups, size, eps, affine, tracked, shape, mean, seed, dtype):
     torch = pytest.importorskip("torch", reason='torch is the oracle here: python -m pip install -e ".[oracle]"')

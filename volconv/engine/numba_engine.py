@@ -150,7 +150,7 @@ class NumbaEngine:
     def _find_stored(self, tile: Tile, views: Mapping[str, View]) -> dict[str, View]:
         """Return the buffers of `tile` that can lie in stores in memory, read or written there without a copy."""
         found: dict[str, View] = {}
-        for step in self.plan.steps:
+        for step in self.plan.steps if self.stores else ():
             store = self.stores.get(step.node)
             if not isinstance(store, MemoryStore):
                 continue

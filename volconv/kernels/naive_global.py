@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 def group_norm(
     x: ArrayLike, groups: int, weight: ArrayLike | None = None, bias: ArrayLike | None = None, eps: float = 1e-5
 ) -> Floats:
-    """Return ``(x - mean)/sqrt(variance + eps)·weight + bias`` of x (C, D, H, W), statistics of each run of channels."""
+    """Return ``(x - mean)/sqrt(variance + eps)·weight + bias`` of x (C, D, H, W), each group by its statistics."""
     x = np.asarray(x, np.float64)
     parts = x.reshape(groups, -1)
     size = x.shape[0] // groups

@@ -47,12 +47,11 @@ def plan_phases(graph: Graph, terms: Terms, spill: bool) -> Plan:
             break
     while True:
         placed = _place(stores, on_disk)
-        try:
-            plans = [_plan_phase(n, drafts, placed, terms) for n in range(len(drafts))]
+        plans, errors = _plan_each(drafts, placed, terms)
+        if not errors:
             return _join(graph, plans, placed, terms)
-        except BudgetError:
-            if not spill or not _spill_one(stores, on_disk, len(drafts)):
-                raise
+        if not spill or not _spill_one(stores, on_disk, len(drafts)):
+            raise max(errors, key=lambda error: error.needed)
 
 
 def _draft(graph: Graph) -> tuple[list[_Draft], list[Store]]:
@@ -112,6 +111,18 @@ def _place(stores: Sequence[Store], on_disk: set[str]) -> list[Store]:
 def scratch_end(stores: Sequence[Store]) -> int:
     """Return the bytes of the scratch file."""
     return max((s.offset + s.nbytes for s in stores if s.offset is not None), default=0)
+
+
+def _plan_each(drafts: Sequence[_Draft], stores: Sequence[Store], terms: Terms) -> tuple[list[Plan], list[BudgetError]]:
+    """Return the plan of every phase that fits the budget, and what is wrong with the others."""
+    plans: list[Plan] = []
+    errors: list[BudgetError] = []
+    for number in range(len(drafts)):
+        try:
+            plans.append(_plan_phase(number, drafts, stores, terms))
+        except BudgetError as error:
+            errors.append(error)
+    return plans, errors
 
 
 def _plan_phase(number: int, drafts: Sequence[_Draft], stores: Sequence[Store], terms: Terms) -> Plan:

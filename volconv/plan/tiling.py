@@ -122,7 +122,9 @@ def _finer(counts: Counts, axis: int, length: int) -> Counts | None:
 
 
 def _too_small(budget: int, needed: int, what: str) -> BudgetError:
-    return BudgetError(
+    error = BudgetError(
         f"memory budget {format_bytes(budget)} does not suffice: {what} need {format_bytes(needed)}; "
         f"give --memory {-(-needed // 2**20)}MiB or more"
     )
+    error.needed = needed
+    return error
