@@ -15,7 +15,7 @@ from ...ops.batch_norm import BatchNorm
 from ...ops.group_norm import GroupNorm
 from ..model import Graph, Node
 
-_HEADS = ("conv", "conv_transpose", "add")
+_HEADS = ("conv", "conv_transpose", "add", "arithmetic")
 _SCALING = (Affine, BatchNorm)
 
 

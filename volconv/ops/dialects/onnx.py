@@ -22,6 +22,7 @@ from typing import Any
 
 from ...values import Values, describe
 from ..base import Op
+from ..channel_readers import channel_readers
 from ..conv3d import Conv3d
 from ..conv_layout import as_convolution, last, plain_shapes
 from ..conv_reader import (
@@ -44,7 +45,9 @@ from ..conv_transpose3d import ConvTranspose3d
 from ..global_readers import ONNX_GLOBAL
 from ..initial import uniform_by_fan
 from ..norm_reader import EPS, NUM_FEATURES, format_norm, make_norm_reader, momentum
+from ..pad_readers import pad_readers
 from ..reader import INT, INTS, Context, Dialect, OpReader
+from ..shape_readers import shape_readers
 from ..simple import SIMPLE_READERS
 
 AUTO_PADS = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
@@ -234,6 +237,9 @@ DIALECT = Dialect(
         "BatchNorm2d": _norm("BatchNorm2d", 2),
         **ONNX_GLOBAL,
         **SIMPLE_READERS,
+        **shape_readers("onnx"),
+        **pad_readers("onnx"),
+        **channel_readers("onnx"),
     },
     uniform_by_fan,
 )
