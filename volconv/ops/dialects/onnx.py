@@ -12,6 +12,8 @@ onnx__BatchNormalization.html.
 - Zero padding only: other modes are ONNX' Pad, an operator of its own.
 - ``BatchNorm3d`` and ``BatchNorm2d`` are BatchNormalization of opset 15: ``weight`` is its scale, ``bias`` its B,
   ``running_mean`` and ``running_var`` its input_mean and input_var, ``eps`` its epsilon.
+- ``InstanceNorm3d`` is InstanceNormalization, ``GroupNorm`` GroupNormalization of opset 21, with a scale a channel;
+  ``AdaptiveAvgPool3d`` and ``AdaptiveMaxPool3d`` with ``output_size: 1`` are GlobalAveragePool and GlobalMaxPool.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ forward only (a kernel of 0, a negative padding) is found here when the paramete
 - Layers of no input channels, of which torch makes an output of no channels, are refused.
 - ``BatchNorm3d`` and ``BatchNorm2d`` are those of ``eval()``: running statistics, which torch would gather of the batch
   at hand with ``track_running_stats=False``. ``num_batches_tracked`` is not needed. An ``eps`` below 0 is refused.
+- ``InstanceNorm3d`` and ``GroupNorm`` refuse a single value to take statistics of, as torch does for one volume.
 """
 
 from __future__ import annotations
