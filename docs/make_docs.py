@@ -66,7 +66,7 @@ GLOBAL_INTRODUCTION = (
     "of its own. What a later phase reads lies in memory or, where `--memory` asks for it, in the scratch folder;",
     "`plan` shows both. `y = (x − mean)/sqrt(variance + eps)·weight + bias`, mean and population variance of each",
     "group of channels over the volume (in `InstanceNorm3d` of each channel), computed as `BatchNorm3d` is. Sums of",
-    "values and of squares are exact, and mean and variance are rounded once to float64, so no way of cutting changes a",
+    "values and of squares are exact, and mean and variance are rounded once to float64, so no cutting changes a",
     "bit. A value that is not finite makes its group NaN. Each volume of a batch has its own statistics. MegEngine has",
     "such norms and pools of slices alone.",
 )
