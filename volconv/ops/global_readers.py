@@ -29,9 +29,9 @@ GLOBAL_OPERATORS = ("InstanceNorm3d", "GroupNorm", "AdaptiveAvgPool3d", "Adaptiv
 _NO_BIAS = {"bias": "Lucid has weight and bias together, by affine"}
 
 
-def _pool_reader(name: str, kind: Literal["average", "max"]) -> OpReader:
+def _pool_reader(name: str, kind: Literal["average", "max"], *, indices: bool) -> OpReader:
     parameters: dict[str, Mapping[str, Any]] = {"output_size": described(INTS, "1, or a list of three 1")}
-    if kind == "max":
+    if indices:
         parameters["return_indices"] = described({"const": False}, "false", False)
 
     def read(values: Values, context: Context) -> Op:  # noqa: ARG001
@@ -52,27 +52,31 @@ def _format_pool(op: Op, written: Mapping[str, Any]) -> str:  # noqa: ARG001
     return f"output_size={tuple(size) if isinstance(size, list) else size}"
 
 
-def make_global_readers(instance: Rules, group: Rules) -> dict[str, OpReader]:
-    """Return the readers of `GLOBAL_OPERATORS` for a dialect with these norms."""
+def make_global_readers(instance: Rules, group: Rules, *, indices: bool = False) -> dict[str, OpReader]:
+    """Return the readers of `GLOBAL_OPERATORS` for a dialect with these norms.
+
+    With `indices` the largest value's place could be asked for, and is refused.
+    """
     return {
         "InstanceNorm3d": make_instance_norm_reader("InstanceNorm3d", instance),
         "GroupNorm": make_group_norm_reader("GroupNorm", group),
-        "AdaptiveAvgPool3d": _pool_reader("AdaptiveAvgPool3d", "average"),
-        "AdaptiveMaxPool3d": _pool_reader("AdaptiveMaxPool3d", "max"),
+        "AdaptiveAvgPool3d": _pool_reader("AdaptiveAvgPool3d", "average", indices=False),
+        "AdaptiveMaxPool3d": _pool_reader("AdaptiveMaxPool3d", "max", indices=indices),
     }
 
 
-def _as_torch(*, bias: bool) -> dict[str, OpReader]:
-    refused, more = ({}, BIAS) if bias else (_NO_BIAS, {})
-    instance, group = (partial(form, with_bias=bias) for form in (format_instance_norm, format_group_norm))
+def _as_torch(*, lucid: bool) -> dict[str, OpReader]:
+    refused, more = (_NO_BIAS, {}) if lucid else ({}, BIAS)
+    instance, group = (partial(form, with_bias=not lucid) for form in (format_instance_norm, format_group_norm))
     return make_global_readers(
-        Rules({**INSTANCE_NORM, **more}, refused, affine=False, lone=False, text=instance),
-        Rules({**GROUP_NORM, **more}, refused, affine=True, lone=False, text=group),
+        Rules({**INSTANCE_NORM, **more}, refused, affine=False, lone=lucid, text=instance),
+        Rules({**GROUP_NORM, **more}, refused, affine=True, lone=lucid, text=group),
+        indices=not lucid,
     )
 
 
-TORCH_GLOBAL = _as_torch(bias=True)
-LUCID_GLOBAL = _as_torch(bias=False)
+TORCH_GLOBAL = _as_torch(lucid=False)
+LUCID_GLOBAL = _as_torch(lucid=True)
 ONNX_GLOBAL = make_global_readers(
     Rules(ONNX_INSTANCE_NORM, ONNX_REFUSED, affine=True, lone=True, text=lambda op, written: ""),  # noqa: ARG005
     Rules(ONNX_GROUP_NORM, ONNX_REFUSED, affine=True, lone=True, text=lambda op, written: ""),  # noqa: ARG005

@@ -9,7 +9,6 @@ it would divide by zero, compute with the wrong numbers or fail at the first for
   padding as numbers, ``total // 2``.
 - Lucid sets no limit to ``output_padding``; torch's holds here.
 - ``BatchNorm3d`` and ``BatchNorm2d`` (``lucid/nn/modules/normalization.py``) are those of ``eval()``.
-- ``InstanceNorm3d`` and ``GroupNorm`` refuse a single value to take statistics of, as torch does.
 """
 
 from __future__ import annotations
