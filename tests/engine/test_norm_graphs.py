@@ -43,7 +43,7 @@ def specs(draw):
     if draw(st.booleans()):
         stages.append(norm(draw, 1))
     for _ in range(draw(st.integers(1, 3))):
-        channels = draw(st.sampled_from([2, 6, 16]))
+        channels = draw(st.sampled_from([2, 16]))
         stages.append(conv(draw, channels, stride=draw(st.sampled_from([1, 1, 2]))))
         if draw(st.booleans()):
             stages.append({"op": "LeakyReLU"})
@@ -62,7 +62,7 @@ def specs(draw):
         stages.append({"op": draw(st.sampled_from(["AdaptiveAvgPool3d", "AdaptiveMaxPool3d"])), "output_size": 1})
     stages[-1] = {**stages[-1], "name": "end"}
     outputs = [*[name for name in outputs if name != "end"], "end"]
-    return {"volconv": 1, "dtype": draw(st.sampled_from(["float32"] * 4 + ["float64", "float16"])),
+    return {"volconv": 1, "dtype": draw(st.sampled_from(["float32", "float32", "float32", "float16"])),
             "stages": stages, "outputs": outputs}  # fmt: skip
 
 
@@ -76,10 +76,10 @@ class Collected:
         self.values[(slice(None), *region.slices())] = values
 
 
-def run_spilled(graph, values, budget, folder):
+def run_spilled(graph, values, budget, folder, tile):
     """Run through the serial executor, what lies between phases in the scratch file where `budget` asks for it."""
-    plan = make_plan(graph, budget=budget, traffic=Traffic(), threads=2, tile=(3, 4, 5), spill=True)
-    engine = Relay(2, scratch=folder)
+    plan = make_plan(graph, budget=budget, traffic=Traffic(), threads=1, tile=tile, spill=True)
+    engine = Relay(1, scratch=folder)
     engine.prepare(plan)
     dtype = "f8" if graph.input.dtype == "float64" else "f4"
     sinks = {name: [Collected(graph.wire(name), dtype)] for name in graph.outputs}
@@ -89,18 +89,18 @@ def run_spilled(graph, values, budget, folder):
 
 
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
-@given(spec=specs(), shape=st.tuples(*[st.integers(3, 9)] * 3), tile=st.tuples(*[st.integers(1, 9)] * 3))
+@given(spec=specs(), shape=st.tuples(*[st.integers(3, 9)] * 3), tile=st.tuples(*[st.integers(2, 9)] * 3))
 def test_every_way_gives_the_bits_of_the_whole(spec, shape, tile, tmp_path):
     parsed = load_spec_mapping(spec)
     plain = build_graph(parsed, Wire(shape, 1, parsed.dtype), make_loader(parsed))
     values = np.random.default_rng(1).standard_normal((1, *shape)).astype("f8" if parsed.dtype == "float64" else "f4")
     graph = optimise(plain)
-    whole = run_graph(graph, ArraySource(values), BUDGET, 2, "whole")
-    found = run_graph(graph, ArraySource(values), BUDGET, 1, tile)
+    whole = run_graph(graph, ArraySource(values), BUDGET, 1, "whole")
+    found = run_graph(graph, ArraySource(values), BUDGET, 2, tile)
     assert {name: found[name].tobytes() for name in found} == {name: whole[name].tobytes() for name in whole}
-    _, serially = run_spilled(graph, values, BUDGET, tmp_path)
+    _, serially = run_spilled(graph, values, BUDGET, tmp_path, (3, 9, 5))
     assert {name: serially[name].tobytes() for name in serially} == {name: whole[name].tobytes() for name in whole}
     exact = run_naive(plain, values)
     for name, result in whole.items():
@@ -120,9 +120,9 @@ def test_wires_on_disk_give_the_bits_of_wires_in_memory(dtype, tmp_path):
         {"op": "GroupNorm", "num_groups": 2, "affine": False}, {"op": "Add", "inputs": ["GroupNorm", "n"]},
     ]  # fmt: skip
     spec = load_spec_mapping({"volconv": 1, "dtype": dtype, "stages": stages})
-    graph = optimise(build_graph(spec, Wire((17, 18, 19), 1, dtype), make_loader(spec)))
-    values = np.random.default_rng(0).standard_normal((1, 17, 18, 19)).astype(dtype)
-    plan, found = run_spilled(graph, values, BASELINE_BYTES + 2**19 * np.dtype(dtype).itemsize, tmp_path)
+    graph = optimise(build_graph(spec, Wire((33, 34, 35), 1, dtype), make_loader(spec)))
+    values = np.random.default_rng(0).standard_normal((1, 33, 34, 35)).astype(dtype)
+    plan, found = run_spilled(graph, values, BASELINE_BYTES + 2**19 * np.dtype(dtype).itemsize, tmp_path, (8, 16, 35))
     assert [s.offset is not None for s in plan.stores] == [True, True]
     assert not list(tmp_path.iterdir())
     whole = run_graph(graph, ArraySource(values), BUDGET, 1, "whole")
