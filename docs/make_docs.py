@@ -20,6 +20,7 @@ from volconv.cli.main import cli
 from volconv.dialects import dialect_names
 from volconv.ops.base import Op
 from volconv.ops.conv_reader import WEIGHT_AND_BIAS
+from volconv.ops.global_readers import GLOBAL_OPERATORS
 from volconv.ops.initial import Initial
 from volconv.ops.norm_reader import NORM_TENSORS
 from volconv.ops.reader import Context, Dialect, OpReader
@@ -60,6 +61,15 @@ WORDED = (
     *("Linear", "LayerNorm", "Dropout", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout"),
 )
 """Operators that mean the same in every dialect and whose parameters have names of their own there."""
+GLOBAL_INTRODUCTION = (
+    "Their first voxel depends on all of their input, so a run computes that first: it goes in phases, each in tiles",
+    "of its own. What a later phase reads lies in memory or, where `--memory` asks for it, in the scratch folder;",
+    "`plan` shows both. `y = (x − mean)/sqrt(variance + eps)·weight + bias`, mean and population variance of each",
+    "group of channels over the volume (in `InstanceNorm3d` of each channel), computed as `BatchNorm3d` is. Sums of",
+    "values and of squares are exact, and mean and variance are rounded once to float64, so no cutting changes a",
+    "bit. A value that is not finite makes its group NaN. Each volume of a batch has its own statistics. MegEngine has",
+    "such norms and pools of slices alone.",
+)
 NORM_INTRODUCTION = (
     "At inference: `y = (x − running_mean)/sqrt(running_var + eps)·weight + bias`, a channel at a time, so that",
     "for slices and for volumes are one. Computed as `scale·x + shift` with one rounding; scale and shift are",
@@ -194,16 +204,20 @@ def operators_page() -> str:
     norms = [
         name for name in names if name in dialects[0].readers and dialects[0].readers[name].tensors == NORM_TENSORS
     ]
+    norms = [name for name in norms if name not in GLOBAL_OPERATORS]
     lines += [*norm_section(norms, dialects), ""]
     own = [name for name in names if name in WORDED]
-    lines += [*worded_section(own, dialects), ""]
+    title = "Stages joined, cut and widened; channels combined"
+    lines += [*worded_section(title, WORDED_INTRODUCTION, own, dialects), ""]
+    title = "Norms by a volume's own statistics, and global pools"
+    lines += [*worded_section(title, GLOBAL_INTRODUCTION, list(GLOBAL_OPERATORS), dialects), ""]
     for title, module in READER_FAMILIES.items():
         lines += family_section(title, module, dialects)
         own += reader_names(module)
     lines += ["## Other operators", "", *OTHERS_INTRODUCTION, ""]
     rows = []
     for name, reader in dialects[0].readers.items():
-        if name not in (*convolutions, *norms, *own):
+        if name not in (*convolutions, *norms, *own, *GLOBAL_OPERATORS):
             keys = ", ".join(f"`{key}`" for key in reader.parameters) or "–"
             tensors = ", ".join(f"`{tensor}`" for tensor in reader.tensors) or "–"
             rows.append((f"`{name}`", keys, tensors))
@@ -253,8 +267,8 @@ def norm_section(names: list[str], dialects: list[Dialect]) -> list[str]:
     return [f"## {' and '.join(names)}", "", *NORM_INTRODUCTION, "", *table(("", *(d.name for d in dialects)), rows)]
 
 
-def worded_section(names: list[str], dialects: list[Dialect]) -> list[str]:
-    """Return the section of the operators that each dialect has words of its own for, and what those words mean."""
+def worded_section(title: str, introduction: Iterable[str], names: list[str], dialects: list[Dialect]) -> list[str]:
+    """Return a section of operators that each dialect has words of its own for, and what those words mean."""
     rows: list[tuple[str, ...]] = []
     shared: dict[tuple[str, str], list[str]] = {}
     for name in names:
@@ -264,7 +278,7 @@ def worded_section(names: list[str], dialects: list[Dialect]) -> list[str]:
             for key in reader.parameters:
                 of = shared.setdefault((key, parameter_cell(reader, key)), [])
                 of += [f"`{name}`"] * (f"`{name}`" not in of)
-    lines = ["## Stages joined, cut and widened; channels combined", "", *WORDED_INTRODUCTION, ""]
+    lines = [f"## {title}", "", *introduction, ""]
     lines += [*table(("", *(d.name for d in dialects)), rows), ""]
     entries = ((f"`{key}`", ", ".join(of), meaning) for (key, meaning), of in sorted(shared.items()))
     return [*lines, *table(("parameter", "of", "takes (default)"), entries)]

@@ -68,9 +68,10 @@ class FormatError(VolconvError, ValueError):
 
 
 class BudgetError(VolconvError, MemoryError):
-    """Predicted memory or disk does not suffice."""
+    """Predicted memory or disk does not suffice; `needed` are the bytes that would, where they are known."""
 
     exit_code = 4
+    needed = 0
 
 
 class RunError(VolconvError, RuntimeError):

@@ -11,14 +11,12 @@ from ..errors import BudgetError
 from ..formats.base import Source
 from ..formats.names import HDF5, parse_volume_name
 from ..formats.prepared import PreparedSource
-from ..geometry import Triple
-from ..graph.model import Graph
 from ..plan.cost import BASELINE_BYTES, HDF5_BYTES, Traffic
 from ..plan.make import make_plan
 from ..plan.model import Plan
 from ..run.label_maps import finishing_bytes, gathered_bytes
 from .job import Job, open_job
-from .options import Options, make_options
+from .options import make_options
 from .outputs import check_files, finishing_of, open_sinks
 
 _INFLATE_RATE, _DEFLATE_RATE = 5e8, 1.5e8
@@ -127,10 +125,11 @@ def _plan(job: Job) -> Plan:
         budget=job.budget,
         traffic=traffic,
         threads=job.threads,
-        tile=_tile_shape(options, job.graph),
+        tile=options.tile,
         batch=source.info.batch,
         description=f"{job.spec.name} on {read}",
         overlap=True,
+        spill=True,
     )
     before, after = _outside_stages(job)
     return replace(made, chains=job.chains, before=before, after=after)
@@ -154,13 +153,3 @@ def _outside_stages(job: Job) -> tuple[tuple[str, ...], tuple[str, ...]]:
         lines = [] if finishing is None else finishing.describe(job.holds_results)
         after += [line if len(job.spec.outputs) == 1 else f"{stage}: {line}" for line in lines]
     return tuple(job.source.describe()), tuple(after)
-
-
-def _tile_shape(options: Options, graph: Graph) -> Triple | None:
-    if options.tile is None:
-        return None
-    shape = graph.wire(graph.outputs[0]).shape
-    if isinstance(options.tile, str):
-        return shape
-    d, h, w = (min(t, s) for t, s in zip(options.tile, shape, strict=True))
-    return (d, h, w)

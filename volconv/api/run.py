@@ -101,14 +101,23 @@ def _work(job: Job, plan: Plan, emit: Emit) -> None:
 def _compute(job: Job, plan: Plan, emit: Emit, stop: Flag) -> None:
     hashing = Task(lambda: digest_files(job))
     from ..engine.compiling import compile_jobs
-    from ..engine.numba_engine import NumbaEngine
-    from ..run import overlapped, serial
+    from ..engine.relay import Relay
 
-    engine = NumbaEngine(
+    engine = Relay(
         job.threads,
         lambda count: emit(Compiling(count)),
         compile_jobs(job.threads, job.budget - BASELINE_BYTES),
+        job.scratch,
     )
+    try:
+        _run_tiles(job, plan, engine, hashing, emit, stop)
+    finally:
+        engine.close()
+
+
+def _run_tiles(job: Job, plan: Plan, engine: Any, hashing: Task, emit: Emit, stop: Flag) -> None:
+    from ..run import overlapped
+
     engine.prepare(plan)
     if job.source.spool_bytes:
         emit(Phase("decompressing"))
@@ -125,8 +134,7 @@ def _compute(job: Job, plan: Plan, emit: Emit, stop: Flag) -> None:
     gathered = gather_labels(job.chains, plan.batch)
     for stage, labels in gathered.items():
         sinks.setdefault(stage, []).append(labels)
-    execute = overlapped.execute if plan.slots else serial.execute
-    execute(plan, engine, job.source, sinks, emit, stop)
+    overlapped.execute(plan, engine, job.source, sinks, emit, stop)
     job.source.check_unchanged()
     if gathered and not stop.is_set():
         del engine  # its memory is the finishing's

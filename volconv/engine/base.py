@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -21,6 +22,12 @@ class Engine(Protocol):
 
     def prepare(self, plan: Plan) -> None:
         """Allot memory and make kernels ready; called once, before the first tile."""
+
+    def phase(self, number: int) -> AbstractContextManager[Engine]:
+        """Make phase `number` of the plan ready (0: the plan itself, if it has no phases); gives what runs its tiles.
+
+        For each volume all phases are entered in their order, and their tiles run.
+        """
 
     def window(self, tile: Tile, slot: int) -> tuple[Region, NDArray[Any]]:
         """Return what `tile` needs of the input, and the array (C, d, h, w) it belongs in for ``run_tile(slot=slot)``.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..graph.model import Node
 from ..kernels import naive, naive_labels, naive_shapes
+from ..kernels.naive_global import global_pool, group_norm
 from ..ops.activations import Activation
 from ..ops.affine import Affine
 from ..ops.arithmetic import Arithmetic
@@ -18,6 +19,7 @@ from ..ops.base import Wire
 from ..ops.batch_norm import BatchNorm
 from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
+from ..ops.group_norm import GroupNorm
 from ..ops.largest_component import LargestComponent
 from ..ops.layer_norm import LayerNorm
 from ..ops.pad import Pad
@@ -76,7 +78,9 @@ def _conv_transpose(op: ConvTranspose3d, inputs: Sequence[Floats], tensors: Tens
     )
 
 
-def _pointwise(op: Activation | BatchNorm, inputs: Sequence[Floats], tensors: Tensors) -> Floats:
+def _pointwise(op: Activation | BatchNorm | GroupNorm, inputs: Sequence[Floats], tensors: Tensors) -> Floats:
+    if isinstance(op, GroupNorm):
+        return group_norm(inputs[0], op.num_groups, tensors.get("weight"), tensors.get("bias"), op.eps)
     if isinstance(op, Activation):
         return naive.activation(inputs[0], op.kind, op.parameters, tensors.get("weight"))
     mean, variance = tensors["running_mean"], tensors["running_var"]
@@ -112,6 +116,7 @@ TWINS: dict[str, Twin] = {
     "arithmetic": _arithmetic,
     "concat": lambda op, inputs, tensors: naive_shapes.concat(inputs),  # noqa: ARG005
     "conv_transpose": _conv_transpose,
+    "global_pool": lambda op, inputs, tensors: global_pool(inputs[0], op.kind),  # noqa: ARG005
     "copy": lambda op, inputs, tensors: inputs[0],  # noqa: ARG005
     "fill_holes": lambda op, inputs, tensors: _per_channel(naive_labels.fill_holes, inputs[0]),  # noqa: ARG005
     "largest_component": _largest_component,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph.model import INPUT
+from ..graph.model import INPUT, Node
 from ..kernels.borders import border_specs
 from ..kernels.copies import copy_specs, run_copy
 from ..kernels.halves import half_specs, run_round
 from ..kernels.jit import KernelSpec, set_threads
 from ..numeric import HALVES, compute_dtype
+from ..ops.base import is_global
 from ..plan.model import Plan, Step, Tile
 from ..region import Region
 from .arena import Arena, View, allot
@@ -21,8 +23,10 @@ from .base import Read, Write
 from .borders import fill_borders
 from .compiling import make_ready
 from .ends import Ends, view_array, within
+from .gathering import Gathered
 from .nodes.base import BoundNode, run_plain
 from .nodes.registry import find_family
+from .stores import AnyStore, FileStore, MemoryStore, array
 
 _HUGE_PAGES = 8 << 20
 """Bytes from which NumPy asks for huge pages, and gets some; pages that no kernel touches take no memory."""
@@ -46,23 +50,53 @@ class NumbaEngine:
         self._on_compile = on_compile
         self._jobs = jobs
         self.bound: dict[str, BoundNode] = {}
+        self.stores: Mapping[str, AnyStore] = {}
+        self.gathered: Mapping[str, Gathered] = {}
+        self._room: int = 0
 
     def prepare(self, plan: Plan) -> None:
         """Bind every node's weights to its kernel, compile what the cache lacks, allot the arena."""
+        make_ready(needed_kernels(plan), self._on_compile, self._jobs)
+        self.bind(plan)
+        self.allot()
+
+    def bind(self, plan: Plan) -> None:
+        """Bind every node's weights to its kernel; norms that wait for statistics are bound by `settle`."""
         self.plan = plan
         self._nodes = {node.name: node for node in plan.graph.nodes}
-        make_ready(needed_kernels(plan), self._on_compile, self._jobs)
         for node in plan.graph.nodes:
-            self.bound[node.name] = find_family(node).bind(node, plan)
+            if not is_global(node.op):
+                self.bound[node.name] = find_family(node).bind(node, plan)
         self._shapes = {buffer.name: plan.graph.wire(buffer.wire) for buffer in plan.buffers}
         self._modes = {buffer.name: buffer.mode for buffer in plan.buffers}
-        self.arena = Arena(plan)
+
+    def settle(self, nodes: Mapping[str, Node]) -> None:
+        """Bind those of the plan's norms that `nodes` has, with their statistics."""
+        for name in self._nodes:
+            if name in nodes:
+                self.bound[name] = find_family(nodes[name]).bind(nodes[name], self.plan)
+
+    def allot(self) -> None:
+        """Allot the arena and the kernels' working memory."""
+        self.arena = Arena(self.plan)
         self._scratch = _make_scratch(self.bound, self.threads, self.arena.flat.dtype)
+        self._room = int(self.arena.flat.nbytes + self._scratch.nbytes)
+
+    def release(self) -> None:
+        """Give back what `allot` allotted."""
+        if self._room:
+            del self.arena, self._scratch
+            self._room = 0
+
+    @contextmanager
+    def phase(self, number: int) -> Iterator[NumbaEngine]:  # noqa: ARG002
+        """Yield this engine: an ordinary plan is a phase by itself."""
+        yield self
 
     @property
     def nbytes(self) -> int:
-        """Bytes held since `prepare`: arena, working memory, packed weights."""
-        return int(self.arena.flat.nbytes + self._scratch.nbytes + sum(node.nbytes for node in self.bound.values()))
+        """Bytes held now: arena, working memory, packed weights."""
+        return self._room + sum(node.nbytes for node in self.bound.values())
 
     def window(self, tile: Tile, slot: int) -> tuple[Region, NDArray[Any]]:
         """Return what `tile` needs of the input, and the array (C, d, h, w) that `run_tile` expects it in."""
@@ -75,15 +109,14 @@ class NumbaEngine:
         views = {buffer.name: self.arena.view(buffer.name, tile.cell, slot) for buffer in self.plan.buffers}
 
         def store(name: str, region: Region, view: View) -> None:
-            channels = self._nodes[name].wire.channels if name in self._nodes else None
-            write(name, region, self.arena.array(view, region, channels))
+            write(name, region, array(view, region, self.plan.graph.wire(name).channels))
 
-        self._run_steps(tile, views, read, store)
+        self._run_steps(tile, views | self._find_stored(tile, views), read, store)
 
     def run_between(self, tile: Tile, ends: Ends, read: Read) -> None:
         """Compute `tile` from array to array; `read` is asked only where `ends` has no input."""
         views = {buffer.name: self.arena.view(buffer.name, tile.cell) for buffer in self.plan.buffers}
-        views |= ends.targets(self.plan, tile, views)
+        views |= ends.targets(self.plan, tile, views) | self._find_stored(tile, views)
         source = ends.source()
         if source is not None and (self._takes_voxels(INPUT) or self._reads_anywhere(INPUT, source)):
             views[INPUT] = source  # nobody needs it copied
@@ -105,11 +138,43 @@ class NumbaEngine:
                 if not region.is_empty:
                     store(step.node, region, views[step.sources[0]])
                 continue
+            if step.kind == "keep":
+                self._keep(step.node, tile.writes[step.node], views[step.sources[0]])
+                continue
             target = views[step.target]
             if not target.inner.is_empty:
                 self._fill(step, views, target, read)
                 self._round(step, target)
             fill_borders(target.flat, target, self._modes[step.target], self._shapes[step.target].shape)
+
+    def _find_stored(self, tile: Tile, views: Mapping[str, View]) -> dict[str, View]:
+        """Return the buffers of `tile` that can lie in stores in memory, read or written there without a copy."""
+        found: dict[str, View] = {}
+        for step in self.plan.steps if self.stores else ():
+            store = self.stores.get(step.node)
+            if not isinstance(store, MemoryStore):
+                continue
+            if step.kind == "read":
+                if self._takes_voxels(step.target) or self._reads_anywhere(step.target, store.view):
+                    found[step.target] = store.view
+            elif step.kind == "keep" and step.node in self._nodes:
+                name, region = step.sources[0], tile.writes[step.node]
+                alone = sum(name in other.sources for other in self.plan.steps) == 1
+                if alone and not region.is_empty and views[name].box == views[name].inner == region:
+                    found[name] = within(store.view, region)
+        return found
+
+    def _keep(self, name: str, region: Region, view: View) -> None:
+        """Store `region` of the wire `name`, which lies in `view`, and add it to its statistics, as is wanted."""
+        if region.is_empty:
+            return
+        store = self.stores.get(name) if name in self._nodes else None  # a stored wire that is gathered stays there
+        if isinstance(store, FileStore):
+            store.write(view, region)
+        elif store is not None and view.flat is not store.view.flat:
+            run_plain(run_copy, view, within(store.view, region), store.view.channels)
+        if name in self.gathered:
+            self.gathered[name].add(view, region)
 
     def _takes_voxels(self, name: str) -> bool:
         """Return whether each reader of buffer `name` takes single voxels as they are: no neighbours, none rounded."""
@@ -148,6 +213,12 @@ class NumbaEngine:
     def _fill(self, step: Step, views: dict[str, View], target: View, read: Read | View) -> None:
         """Fill the inner part of `target`."""
         if step.kind == "read":
+            store = self.stores.get(step.node)
+            if isinstance(store, FileStore):
+                store.read(target, target.inner)
+                return
+            if store is not None:
+                read = store.view
             if isinstance(read, View):
                 if target is not read:
                     run_plain(run_copy, read, target, read.channels)

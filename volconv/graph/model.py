@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 
 from ..kernels.catalog import Algorithm
 from ..ops.base import Array, Interval, Op, Wire, read_interval
@@ -64,15 +65,49 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Nodes, each after those it reads; `outputs` are names of nodes or `INPUT`."""
+    """Nodes, each after those it reads; `outputs` are names of nodes or `INPUT`.
+
+    Attributes
+    ----------
+    input : Wire
+        Of the volume.
+    nodes : tuple of Node
+    outputs : tuple of str
+    stored : mapping
+        Wires that an earlier phase of the run has computed and stored, by the name of their node, which is none of
+        `nodes`; empty but for the phases that `volconv.graph.phases` makes.
+    kept : tuple of str
+        Wires that later phases need: themselves, or statistics of them.
+    """
 
     input: Wire
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
+    stored: Mapping[str, Wire] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
 
     def wire(self, name: str) -> Wire:
         """Return the wire called `name`."""
-        return self.input if name == INPUT else self.node(name).wire
+        if name == INPUT:
+            return self.input
+        return self.stored[name] if name in self.stored else self.node(name).wire
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the wires that no node computes."""
+        return (INPUT, *self.stored)
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """Names of the wires that each tile hands on: outputs, and what is kept."""
+        return tuple(dict.fromkeys((*self.outputs, *self.kept)))
+
+    @cached_property
+    def anchor(self) -> str:
+        """The result along whose grid tiles are cut: the first output, in a phase the largest result."""
+        if not self.kept and not self.stored:
+            return self.outputs[0]
+        return max(self.results, key=lambda name: prod(self.wire(name).shape))
 
     def node(self, name: str) -> Node:
         """Return the node called `name`."""

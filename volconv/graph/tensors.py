@@ -14,6 +14,7 @@ from ..errors import SpecError, WeightsError
 from ..ops.activations import Activation
 from ..ops.base import Array, Op, Wire
 from ..ops.batch_norm import BatchNorm
+from ..ops.group_norm import GroupNorm
 from ..ops.keras_layout import KERAS, as_keras, keras_key
 from ..ops.layer_norm import LayerNorm
 from ..ops.reader import Dialect, OpReader
@@ -199,7 +200,7 @@ def initial_tensor(dialect: Dialect, op: Op, reader: OpReader, name: str, seed: 
     shape = reader.stored_shapes(op)[name]
     if isinstance(op, Activation):
         return np.full(shape, 0.25)
-    if isinstance(op, BatchNorm | LayerNorm):
+    if isinstance(op, BatchNorm | GroupNorm | LayerNorm):
         return np.full(shape, 1.0 if name in ("weight", "running_var") else 0.0)
     initial = dialect.initial(op, name, reader.rank)
     return make_initial(Distribution(initial.kind, initial.scale), shape, seed, stream)

@@ -109,3 +109,35 @@ def _packed_values(kernel: ConvKernel, shape: ConvShape, taps: int) -> int:
         return -(-shape.out_channels // width) * width * (taps + 5)
     width = kernel.width * (kernel.lanes if kernel.name == "last" else 1)
     return shape.groups * -(-shape.group_outputs // width) * width * (products + 5)
+
+
+SUM_SEGMENT = 2048
+"""Values added up in 64 bits before an exact sum takes them: they stay in the first-level cache meanwhile."""
+
+
+@dataclass(frozen=True)
+class SumFormat:
+    """How an element type lies in memory, and the words that exact sums of 2^39 values and of their squares take."""
+
+    fraction_bits: int
+    exponent_mask: int
+    words: int
+    square_words: int
+
+    @property
+    def unit(self) -> int:
+        """Minus the power of two of the smallest number."""
+        return self.exponent_mask // 2 - 1 + self.fraction_bits
+
+    @property
+    def entries(self) -> int:
+        """Words of a channel: of both sums, and the counts of +inf, -inf and NaN."""
+        return self.words + self.square_words + 3
+
+
+SUM_FORMATS = {"float32": SumFormat(23, 255, 12, 22), "float64": SumFormat(52, 2047, 70, 138)}
+
+
+def sum_bytes(dtype: str, channels: int, threads: int) -> int:
+    """Return the bytes that exact sums of `channels` channels take."""
+    return threads * (channels * SUM_FORMATS[dtype].entries * 8 + SUM_SEGMENT * (4 if dtype == "float32" else 8))

@@ -7,6 +7,7 @@ The contract, enforced by `volconv.testing.op_contract`:
   reach outside the input's domain; there the operator's ``padding_mode`` says what is read.
 - An operator of several inputs that reads them differently answers for each by ``in_interval_of(index, axis, out)``
   beside it; `read_interval` asks whichever there is.
+- One whose class says ``reach = "global"`` reads its whole input before it can give its first voxel; `is_global` asks.
 - Computing any part of the output from its interval gives the same bits as computing the whole.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ from ..geometry import IDENTITY, Floats3, Triple, VoxelMap
 
 Array = NDArray[Any]
 Interval = tuple[int, int]
+Reach = Literal["local", "global"]
+"""Whether a voxel of the output depends on a bounded part of the input, as `Op.in_interval` tells, or on all of it."""
 AXIS_NAMES = ("D", "H", "W")
 MOST_LABELS = 2**24
 """Labels are numbers below this: every one of them is exact in float32."""
@@ -127,6 +130,11 @@ def read_interval(op: Op, index: int, axis: int, out: Interval) -> Interval:
     of_input = getattr(op, "in_interval_of", None)
     interval: Interval = op.in_interval(axis, out) if of_input is None else of_input(index, axis, out)
     return interval
+
+
+def is_global(op: Op) -> bool:
+    """Return whether `op` needs all of its input, so that a run has to compute that first."""
+    return getattr(op, "reach", "local") == "global"
 
 
 def source_index(index: Array, length: int, mode: str) -> Array:

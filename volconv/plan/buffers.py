@@ -21,16 +21,19 @@ from .model import Buffer, Step
 _WRITE_FIRST = ("vector_norm", "argmax", "pixel_shuffle")
 """Kernels that write channels first whatever they read: those that make one channel of many, which has no padding so,
 and the one that spreads channels along rows."""
+Form = tuple[Layout, int]
+"""How a wire lies in memory: its layout, and the channels stored."""
 
 
 @dataclass
 class Layouts:
-    """Buffers, steps, and from which buffer each consumer reads."""
+    """Buffers, steps, and from which buffer each consumer reads; `keeps` names that of each wire later phases need."""
 
     buffers: dict[str, Buffer] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     reads: dict[tuple[str, int], str] = field(default_factory=dict)
     exports: dict[str, str] = field(default_factory=dict)
+    keeps: dict[str, str] = field(default_factory=dict)
 
 
 def conv_shape(op: Conv3d | ConvTranspose3d, dtype: str, algorithm: Algorithm = "direct") -> ConvShape:
@@ -101,23 +104,23 @@ def reads_outside(node: Node, index: int, wire: Wire) -> bool:
     return False
 
 
-def lay_out(graph: Graph, kernels: Mapping[str, ConvKernel]) -> Layouts:
-    """Return buffers and steps for `graph`.
+def lay_out(graph: Graph, kernels: Mapping[str, ConvKernel], given: Mapping[str, Form] | None = None) -> Layouts:
+    """Return buffers and steps for `graph`, whose stored wires lie as `given` says.
 
     A wire is kept once, in the layout its producer writes, with room for the borders of its readers; a reader that
     wants another layout or another kind of border gets a copy of its own. Stages that take any layout write that of
     their first input and read all inputs in it.
     """
     out = Layouts()
-    written = written_layouts(graph, kernels)
-    for name in (INPUT, *(node.name for node in graph.nodes)):
+    written = written_layouts(graph, kernels, given or {})
+    for name in (*graph.sources, *(node.name for node in graph.nodes)):
         _place(graph, name, written, out, kernels)
     return out
 
 
-def written_layouts(graph: Graph, kernels: Mapping[str, ConvKernel]) -> dict[str, tuple[Layout, int]]:
+def written_layouts(graph: Graph, kernels: Mapping[str, ConvKernel], given: Mapping[str, Form]) -> dict[str, Form]:
     """Return the layout of each wire as its producer writes it, and the channels stored."""
-    out: dict[str, tuple[Layout, int]] = {INPUT: ("first", graph.input.channels)}
+    out: dict[str, Form] = {INPUT: ("first", graph.input.channels), **given}
     for node in graph.nodes:
         channels = node.wire.channels
         if node.name in kernels:
@@ -162,7 +165,7 @@ def _looks_up(node: Node, kernel: ConvKernel | None) -> bool:
 def _place(
     graph: Graph,
     wire: str,
-    written: Mapping[str, tuple[Layout, int]],
+    written: Mapping[str, Form],
     out: Layouts,
     kernels: Mapping[str, ConvKernel],
 ) -> None:
@@ -187,8 +190,11 @@ def _place(
     home_mode = next((mode for _, needs, mode in wanted if needs == layout and mode), None)
     home = Buffer(wire, wire, layout, channels, home_mode, filled=(layout, str(home_mode)) not in looked_up)
     out.buffers[home.name] = home
-    sources = () if wire == INPUT else tuple(out.reads[(wire, i)] for i in range(len(graph.node(wire).inputs)))
-    out.steps.append(Step("read" if wire == INPUT else "node", wire, sources, "" if wire == INPUT else wire))
+    if wire in graph.sources:
+        out.steps.append(Step("read", wire, (), "" if wire == INPUT else wire))
+    else:
+        sources = tuple(out.reads[(wire, i)] for i in range(len(graph.node(wire).inputs)))
+        out.steps.append(Step("node", wire, sources, wire))
     for reader, needs, mode in wanted:
         target = home
         if needs != layout or mode not in (None, home_mode):
@@ -198,6 +204,9 @@ def _place(
         export = home if layout == "first" else _copy(graph, home, "first", None, out, kernels)
         out.exports[wire] = export.name
         out.steps.append(Step("write", "", (export.name,), wire))
+    if wire in graph.kept:
+        out.keeps[wire] = home.name
+        out.steps.append(Step("keep", "", (home.name,), wire))
 
 
 def _copy(

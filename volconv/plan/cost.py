@@ -24,7 +24,7 @@ BASELINE_BYTES = 160 * 2**20
 """Resident size before the first tile: Python, NumPy, Numba with kernels loaded, nibabel (143 to 147 MiB on Linux)."""
 HDF5_BYTES = 15 * 2**20
 """What h5py adds (11 to 13 MiB)."""
-_START_SECONDS = 0.5
+START_SECONDS = 0.5
 _COPY_RATE = 5e9
 _CHUNK_RATE = 6e8
 _TOUCH_RATE = 2.5e9
@@ -85,10 +85,10 @@ class AxisCut:
 
 def cut_axis(graph: Graph, layouts: Layouts, axis: int, edges: tuple[int, ...]) -> AxisCut:
     """Return the cut of `axis` at `edges` (tile borders on the first output)."""
-    first = graph.wire(graph.outputs[0]).shape[axis]
+    first = graph.wire(graph.anchor).shape[axis]
     windows = []
     for a, b in itertools.pairwise(edges):
-        writes = {name: share_interval((a, b), first, graph.wire(name).shape[axis]) for name in graph.outputs}
+        writes = {name: share_interval((a, b), first, graph.wire(name).shape[axis]) for name in graph.results}
         windows.append(pull_back(graph, layouts, axis, writes))
     names = layouts.buffers
     return AxisCut(
@@ -127,22 +127,34 @@ def price(
     arena = places.elements * itemsize
     tiles = prod(len(cut.windows) for cut in cuts)
     voxels = {name: prod(cut.total[name] for cut in cuts) for name in layouts.buffers}
-    seconds = _START_SECONDS + traffic.seconds + tiles * len(layouts.steps) * _STEP_SECONDS + arena / _TOUCH_RATE
-    macs = packed = scratch = 0
+    seconds = START_SECONDS + traffic.seconds + tiles * len(layouts.steps) * _STEP_SECONDS + arena / _TOUCH_RATE
+    macs = scratch = 0
     for node in graph.nodes:
         macs += node.macs(voxels[node.name])
         seconds += stage_seconds(graph, node, voxels[node.name], threads)
         if isinstance(node.op, Conv3d | ConvTranspose3d):
             shape = conv_shape(node.op, node.wire.dtype, node.algorithm)
-            packed += sum(t.nbytes for t in node.tensors.values()) + packed_bytes(kernels[node.name], shape)
             scratch = max(scratch, scratch_bytes(kernels[node.name], shape, threads))
         elif isinstance(node.op, Resample) and node.op.rule == "linear":
             scratch = max(scratch, resample_bytes(node.wire.channels, itemsize, threads))
+    packed = weight_bytes(graph, kernels)
     for name, buffer in layouts.buffers.items():
         if buffer.source is not None or buffer.wire == "input":
             seconds += voxels[name] * buffer.channels * itemsize / _COPY_RATE
+    for name, home in layouts.keeps.items():  # copied, and read for their statistics
+        seconds += 2 * prod(graph.wire(name).shape) * layouts.buffers[home].channels * itemsize / _COPY_RATE
     seconds += _reading_seconds(cuts, traffic, graph.input.channels, itemsize)
     return Cost(places, arena, _peak(graph, layouts, cuts, traffic, arena + packed + scratch), seconds, macs)
+
+
+def weight_bytes(graph: Graph, kernels: Mapping[str, ConvKernel]) -> int:
+    """Return what the weights of all convolutions take: as they were read, and packed for their kernels."""
+    size = 0
+    for node in graph.nodes:
+        if isinstance(node.op, Conv3d | ConvTranspose3d):
+            shape = conv_shape(node.op, node.wire.dtype, node.algorithm)
+            size += sum(t.nbytes for t in node.tensors.values()) + packed_bytes(kernels[node.name], shape)
+    return size
 
 
 def stage_seconds(graph: Graph, node: Node, voxels: int, threads: int) -> float:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from math import prod
 
 from ..errors import BudgetError, RunError
 from ..geometry import Triple
-from ..graph.model import Graph
+from ..graph.model import INPUT, Graph
+from ..graph.phases import has_phases
 from ..graph.places import list_disagreements
-from .buffers import choose_kernels, lay_out
+from .buffers import Form, Layouts, choose_kernels, lay_out
 from .cost import Traffic
 from .model import Plan
 from .residuals import fuse_residuals
@@ -26,12 +29,13 @@ def make_plan(
     budget: int,
     traffic: Traffic,
     threads: int = 1,
-    tile: Triple | None = None,
+    tile: Triple | str | None = None,
     batch: int = 1,
     description: str = "",
     overlap: bool = False,
+    spill: bool = False,
 ) -> Plan:
-    """Return the plan for running `graph`.
+    """Return the plan for running `graph`, in phases where a stage needs all of its input.
 
     Parameters
     ----------
@@ -43,25 +47,53 @@ def make_plan(
         What the reader and the writers take.
     threads : int
         Threads at work, for the time estimate only.
-    tile : tuple of int, optional
-        Shape of a tile on the first output (D, H, W).
+    tile : tuple of int or ``"whole"``, optional
+        Shape of a tile on the first output (D, H, W), of each phase on its largest result; cut to its size.
     batch : int
         Volumes one after the other.
     description : str
         What is run on what, for display.
     overlap : bool
         Whether to read and write while tiles are computed, where the budget and the number of tiles allow.
+    spill : bool
+        Whether what lies between phases may go to a scratch file.
 
     Raises
     ------
     BudgetError
         If the predicted peak exceeds `budget` however the volume is cut.
     """
-    notes = tuple(list_disagreements(graph))
-    graph, kernels = fuse_residuals(graph, choose_kernels(graph))
-    layouts = lay_out(graph, kernels)
+    terms = Terms(budget, traffic, threads, tile, batch, description, overlap)
+    if has_phases(graph):
+        from .phases import plan_phases
+
+        plan = plan_phases(graph, terms, spill)
+    else:
+        plan = plan_part(graph, terms)
+    return replace(plan, notes=tuple(list_disagreements(graph)))
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What `make_plan` is told beside the graph."""
+
+    budget: int
+    traffic: Traffic
+    threads: int = 1
+    tile: Triple | str | None = None
+    batch: int = 1
+    description: str = ""
+    overlap: bool = False
+
+
+def plan_part(graph: Graph, terms: Terms, given: Mapping[str, Form] | None = None) -> Plan:
+    """Return the plan of what runs in tiles at once: a whole graph, or one phase, its stored wires as `given` says."""
+    graph, kernels = fuse_residuals(graph, choose_kernels(graph), given or {})
+    layouts = lay_out(graph, kernels, given)
+    budget, traffic, threads, batch = terms.budget, terms.traffic, terms.threads, terms.batch
+    tile = _clamp(terms.tile, graph)
     cuts, cost = choose_tiles(graph, layouts, kernels, traffic, budget, threads, tile)
-    if overlap and batch * _count(cuts) > 1:
+    if terms.overlap and _exchanges(graph, layouts) and batch * _count(cuts) > 1:
         with contextlib.suppress(BudgetError):
             others, dearer = choose_tiles(graph, layouts, kernels, traffic, budget, threads, tile, overlap=True)
             if dearer.seconds <= cost.seconds * _WORTH_OVERLAPPING and batch * _count(others) > 1:
@@ -81,12 +113,26 @@ def make_plan(
         cost.macs * batch,
         batch,
         threads,
-        description,
+        terms.description,
         cost.places.slots,
-        notes=notes,
     )
     _check(plan)
     return plan
+
+
+def _clamp(tile: Triple | str | None, graph: Graph) -> Triple | None:
+    if tile is None:
+        return None
+    shape = graph.wire(graph.anchor).shape
+    if isinstance(tile, str):
+        return shape
+    d, h, w = (min(t, s) for t, s in zip(tile, shape, strict=True))
+    return (d, h, w)
+
+
+def _exchanges(graph: Graph, layouts: Layouts) -> bool:
+    """Return whether tiles read the volume or write an output: phases may do neither."""
+    return bool(graph.outputs) or any(layouts.buffers[name].wire == INPUT for name in layouts.reads.values())
 
 
 def _count(cuts: Cuts) -> int:

@@ -38,9 +38,8 @@ def place_buffers(layouts: Layouts, shapes: Mapping[str, Triple], overlap: bool 
     """Return where each buffer lies in the arena.
 
     A buffer lives from the step that fills it to the last that reads it; buffers whose lives overlap never share
-    elements. Larger ones are placed first, each at the lowest offset that is free. With `overlap` what is read from
-    the input or goes to an output lives always and has two slots: one for the tile at hand, and one for the tile to
-    come or the tile before.
+    elements. With `overlap` what is read from the input or goes to an output lives always and has two slots: one for
+    the tile at hand, and one for the tile to come or the tile before.
     """
     lives = _lives(layouts)
     sizes = {name: -(-(prod(shapes[name]) * layouts.buffers[name].channels + SLACK) // ALIGN) * ALIGN for name in lives}
@@ -49,6 +48,15 @@ def place_buffers(layouts: Layouts, shapes: Mapping[str, Triple], overlap: bool 
         slots = {name: sizes[name] for name in _exchanged(layouts)}
         sizes |= {name: 2 * size for name, size in slots.items()}
         lives |= dict.fromkeys(slots, (0, len(layouts.steps)))
+    offsets, total = place(sizes, lives)
+    return Places(offsets, slots, total)
+
+
+def place(sizes: Mapping[str, int], lives: Mapping[str, tuple[int, int]]) -> tuple[dict[str, int], int]:
+    """Return an offset for each name, such that those whose lives (first and last step) meet do not, and the end.
+
+    Larger ones are placed first, each at the lowest offset that is free.
+    """
     offsets: dict[str, int] = {}
     for name in sorted(lives, key=lambda n: (-sizes[n], lives[n])):
         taken = sorted(
@@ -62,13 +70,12 @@ def place_buffers(layouts: Layouts, shapes: Mapping[str, Triple], overlap: bool 
                 break
             at = max(at, stop)
         offsets[name] = at
-    total = max((offsets[n] + sizes[n] for n in offsets), default=0)
-    return Places(offsets, slots, total)
+    return offsets, max((offsets[n] + sizes[n] for n in offsets), default=0)
 
 
 def _exchanged(layouts: Layouts) -> set[str]:
-    """Return the buffers that the reader fills or the writers take."""
-    read = {step.target for step in layouts.steps if step.kind == "read"}
+    """Return the buffers that the reader fills or the writers take; stored wires are the engine's own affair."""
+    read = {step.target for step in layouts.steps if step.kind == "read" and not step.node}
     return read | {step.sources[0] for step in layouts.steps if step.kind == "write"}
 
 

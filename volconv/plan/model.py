@@ -10,6 +10,7 @@ from typing import Any
 
 from ..geometry import Triple
 from ..graph.model import Graph
+from ..graph.phases import Phase
 from ..graph.trailing import Chain
 from ..kernels.catalog import ConvKernel, Layout
 from ..ops.base import Interval
@@ -54,8 +55,9 @@ class Step:
     Attributes
     ----------
     kind : str
-        ``read`` (the reader fills `target`), ``node`` (compute `node` into `target`), ``copy`` (`sources[0]` to
-        `target`) or ``write`` (`sources[0]` goes to the output called `node`).
+        ``read`` (the reader fills `target`, or the store of an earlier phase called `node`), ``node`` (compute `node`
+        into `target`), ``copy`` (`sources[0]` to `target`), ``write`` (`sources[0]` goes to the output called `node`)
+        or ``keep`` (`sources[0]`, the wire `node`, goes to its store and its statistics).
     """
 
     kind: str
@@ -74,11 +76,41 @@ class Window:
 
 @dataclass(frozen=True)
 class Tile:
-    """One tile: its number, its place in the grid, and what it writes of each output."""
+    """One tile: its number, its place in the grid, and what it hands on of each result."""
 
     index: int
     cell: Triple
     writes: Mapping[str, Region]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A wire that one phase computes and later ones read, kept whole: in memory, or in the scratch file.
+
+    Attributes
+    ----------
+    wire : str
+    shape : tuple of int
+        D, H, W.
+    layout : {"first", "last"}
+        (C, D, H, W) or (D, H, W, C).
+    channels : int
+        Channels stored.
+    nbytes : int
+    born, last : int
+        The phase that computes it (for a pool's voxel: at whose end it is made), and the last that reads it.
+    offset : int or None
+        Where it begins in the scratch file; None in memory.
+    """
+
+    wire: str
+    shape: Triple
+    layout: Layout
+    channels: int
+    nbytes: int
+    born: int
+    last: int
+    offset: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +126,7 @@ class Plan:
     buffers, steps : tuple
         What the engine allots and does.
     edges : three tuples of int
-        Tile borders along D, H, W of the first output, from 0 to its length.
+        Tile borders along D, H, W of the graph's anchor, from 0 to its length.
     windows : three tuples of mappings
         For each axis and each cell along it: buffer name to `Window`.
     offsets : mapping
@@ -113,6 +145,14 @@ class Plan:
         What the user should know of the graph.
     before, after : tuple of str
         What happens to the input before the first stage and to outputs after the last, for display.
+    phases : tuple of Plan
+        Where a stage needs all of its input before its first voxel, the plans of the parts that run one after the
+        other; then `graph` is the whole, and buffers, steps, edges, windows and offsets are the last phase's. Empty for
+        an ordinary run, which is a phase by itself.
+    part : Phase or None
+        Of a plan in `phases`: what it leaves to later ones.
+    stores : tuple of Store
+        Wires that lie between phases.
     """
 
     graph: Graph
@@ -135,6 +175,9 @@ class Plan:
     notes: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    phases: tuple[Plan, ...] = ()
+    part: Phase | None = None
+    stores: tuple[Store, ...] = ()
 
     @property
     def grid(self) -> Triple:
@@ -143,25 +186,35 @@ class Plan:
 
     @property
     def count(self) -> int:
-        """Number of tiles of one volume."""
-        return prod(self.grid)
+        """Number of tiles of one volume, of all phases."""
+        return sum(phase.count for phase in self.phases) if self.phases else prod(self.grid)
+
+    @property
+    def voxels(self) -> int:
+        """Number of voxels that the tiles of one volume cover: the anchor's, of all phases."""
+        shape = self.graph.wire(self.graph.anchor).shape
+        return sum(phase.voxels for phase in self.phases) if self.phases else prod(shape)
 
     @property
     def tile_shape(self) -> Triple:
-        """Shape of the largest tile, in voxels of the first output."""
+        """Shape of the largest tile, in voxels of `Graph.anchor`: the first output, in a phase the largest result."""
         d, h, w = (max(b - a for a, b in pairwise(e)) for e in self.edges)
         return (d, h, w)
 
     @property
     def tiles(self) -> Iterator[Tile]:
-        """The tiles in order, last axis fastest."""
+        """The tiles in order, last axis fastest; of a run in phases those of one phase after the other."""
+        for phase in self.phases:
+            yield from phase.tiles
+        if self.phases:
+            return
         d, h, w = (range(n) for n in self.grid)
         for index, cell in enumerate(product(d, h, w)):
-            yield Tile(index, cell, {name: self._write(name, cell) for name in self.graph.outputs})
+            yield Tile(index, cell, {name: self._write(name, cell) for name in self.graph.results})
 
     def _write(self, output: str, cell: Triple) -> Region:
         shape = self.graph.wire(output).shape
-        first = self.graph.wire(self.graph.outputs[0]).shape
+        first = self.graph.wire(self.graph.anchor).shape
         pairs = [
             share_interval((self.edges[a][cell[a]], self.edges[a][cell[a] + 1]), first[a], shape[a]) for a in range(3)
         ]

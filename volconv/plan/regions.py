@@ -25,15 +25,17 @@ def hull(a: Interval, b: Interval) -> Interval:
 
 
 def pull_back(graph: Graph, layouts: Layouts, axis: int, writes: Mapping[str, Interval]) -> dict[str, Window]:
-    """Return the window of every buffer along `axis` for a tile that writes `writes` (output name to interval).
+    """Return the window of every buffer along `axis` for a tile that writes `writes` (result name to interval).
 
     Each wire's interval is the hull over its consumers, clipped to its own domain: padding applies at the volume's
     border only, and a consumer sees it only there.
     """
     box: dict[str, Interval] = dict.fromkeys(layouts.buffers, _EMPTY)
     inner: dict[str, Interval] = dict.fromkeys(layouts.buffers, _EMPTY)
-    for output, interval in writes.items():
-        _need(layouts.exports[output], interval, graph, layouts, axis, box, inner)
+    for result, interval in writes.items():
+        for handed_on in (layouts.exports, layouts.keeps):
+            if result in handed_on:
+                _need(handed_on[result], interval, graph, layouts, axis, box, inner)
     for node in reversed(graph.nodes):
         computed = inner[node.name]
         for i in range(len(node.inputs)):

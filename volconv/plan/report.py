@@ -12,6 +12,7 @@ from ..graph.passes import chain_names
 from ..numeric import HALVES, compute_dtype
 from ..ops.base import Wire
 from ..ops.conv3d import Conv3d
+from ..ops.global_pool import GlobalPool
 from .cost import stage_seconds
 from .model import Plan
 from .tiling import format_bytes
@@ -39,16 +40,49 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
         ],
         "notes": list(plan.notes),
         "outputs": {name: _describe_output(wire) for name, wire in _output_wires(plan).items()},
-        "tiles": {"count": plan.count, "grid": list(plan.grid), "shape": list(plan.tile_shape)},
+        "tiles": _describe_tiles(plan),
+        "phases": [_describe_phase(phase, plan) for phase in plan.phases],
         "batch": plan.batch,
         "threads": plan.threads,
         "macs": plan.macs,
         "arena_bytes": plan.arena_bytes,
-        "overlapped": bool(plan.slots),
+        "overlapped": any(phase.slots for phase in plan.phases or (plan,)),
         "peak_bytes": plan.peak_bytes,
         "scratch_bytes": plan.scratch_bytes,
         "seconds": round(plan.seconds, 3),
     }
+
+
+def _describe_tiles(plan: Plan) -> dict[str, Any]:
+    return {"count": plan.count, "grid": list(plan.grid), "shape": list(plan.tile_shape)}
+
+
+def _describe_phase(phase: Plan, whole: Plan) -> dict[str, Any]:
+    """Return what one phase computes, in which tiles, what it leaves to later ones and where, and what it takes."""
+    part = phase.part
+    assert part is not None
+    made = [node.name for node in part.ends]
+    kept = [store for store in whole.stores if store.wire in (*part.keeps, *made)]
+    return {
+        "stages": [node.name for node in phase.graph.nodes],
+        "reads": list(phase.graph.stored),
+        "stores": [
+            {"stage": s.wire, "bytes": s.nbytes, "where": "memory" if s.offset is None else "scratch"} for s in kept
+        ],
+        "statistics": list(part.gathers),
+        "tiles": _describe_tiles(phase),
+        "arena_bytes": phase.arena_bytes,
+        "peak_bytes": phase.peak_bytes,
+        "seconds": round(phase.seconds, 3),
+    }
+
+
+def _phase_of(plan: Plan, name: str) -> Plan:
+    """Return the phase in which stage `name` is first computed or made: `plan` itself where it has none."""
+    for phase in plan.phases:
+        if name in phase.windows[0][0]:
+            return phase
+    return plan
 
 
 def _describe_stage(plan: Plan, node: Node) -> dict[str, Any]:
@@ -62,13 +96,17 @@ def _describe_stage(plan: Plan, node: Node) -> dict[str, Any]:
         "channels": node.wire.channels,
         "parameters": parameters,
         "macs": node.macs(node.wire.shape[0] * node.wire.shape[1] * node.wire.shape[2]),
-        "halo": [max(sides) for sides in zip(*(halo(plan, name) for name in node.inputs), strict=True)],
+        "halo": [0, 0, 0] if isinstance(node.op, GlobalPool) else _halo(_phase_of(plan, node.name), node),
         "kernel": node.op.kernel if kernel is None else f"{kernel.algorithm}, channels {kernel.writes}",
         "why": _reason(node),
         "seconds": round(
             stage_seconds(plan.graph, node, computed_voxels(plan, node.name), plan.threads) * plan.batch, 6
         ),
     }
+
+
+def _halo(plan: Plan, node: Node) -> list[int]:
+    return [max(sides) for sides in zip(*(halo(plan, name) for name in node.inputs), strict=True)]
 
 
 def _reason(node: Node) -> str:
@@ -84,7 +122,8 @@ def _reason(node: Node) -> str:
 
 def computed_voxels(plan: Plan, wire: str) -> int:
     """Return how many voxels of `wire` all tiles compute or read, those several tiles need as often."""
-    return prod(sum(w[wire].inner[1] - w[wire].inner[0] for w in cells) for cells in plan.windows)
+    windows = _phase_of(plan, wire).windows
+    return prod(sum(w[wire].inner[1] - w[wire].inner[0] for w in cells) for cells in windows)
 
 
 def halo(plan: Plan, wire: str) -> Triple:
@@ -157,13 +196,30 @@ def format_plan(plan: Plan) -> str:
         f"input    {_times(plan.graph.input.shape)}, {plan.graph.input.channels} channel(s), {_dtype_text(plan)}",
         *(f"before   {line}" for line in plan.before),
         *(f"after    {line}" for line in plan.after),
-        f"tiles    {tiles['count']} of {_times(tiles['shape'])} ({_times(tiles['grid'])}){_overlap_text(plan)}",
+        *(_phase_lines(document) or [f"tiles    {_tiles_text(tiles)}{_overlap_text(plan)}"]),
         f"memory   {format_bytes(plan.peak_bytes)} at the peak, {format_bytes(plan.arena_bytes)} of it for tiles",
         f"scratch  {format_bytes(plan.scratch_bytes)}",
         f"time     about {plan.seconds:.2g} s on {plan.threads} thread(s)",
         *(f"note     {note}" for note in document["notes"]),
     ]
     return "\n".join(lines)
+
+
+def _tiles_text(tiles: Mapping[str, Any]) -> str:
+    return f"{tiles['count']} of {_times(tiles['shape'])} ({_times(tiles['grid'])})"
+
+
+def _phase_lines(document: Mapping[str, Any]) -> list[str]:
+    """Return a line a phase: its tiles, and what it stores and gathers for later ones."""
+    lines = []
+    for number, phase in enumerate(document["phases"], 1):
+        words = [f"{_tiles_text(phase['tiles'])}, {format_bytes(phase['peak_bytes'])}"]
+        for store in phase["stores"]:
+            words.append(f"{store['stage']} to {store['where']} ({format_bytes(store['bytes'])})")
+        if phase["statistics"]:
+            words.append(f"statistics of {', '.join(phase['statistics'])}")
+        lines.append(f"phase {number}  {'; '.join(words)}")
+    return lines
 
 
 def _overlap_text(plan: Plan) -> str:

@@ -14,16 +14,18 @@ from ..kernels.catalog import IN_REGISTERS, ConvKernel
 from ..numeric import HALVES
 from ..ops.activations import Activation
 from ..ops.add import Add
-from .buffers import written_layouts
+from .buffers import Form, written_layouts
 
 
-def fuse_residuals(graph: Graph, kernels: Mapping[str, ConvKernel]) -> tuple[Graph, dict[str, ConvKernel]]:
+def fuse_residuals(
+    graph: Graph, kernels: Mapping[str, ConvKernel], given: Mapping[str, Form]
+) -> tuple[Graph, dict[str, ConvKernel]]:
     """Return `graph` with every sum that a convolution can make fused into it, and the kernels by the names left.
 
-    Such a sum has two inputs. The first is the convolution's result, which nobody else reads and which is no output;
-    the second is there before it and lies in memory as the result would: else it had to be copied.
+    Such a sum has two inputs. The first is the convolution's result, which nobody else needs; the second is there
+    before it and lies in memory as the result would: else it had to be copied. `given` says how stored wires lie.
     """
-    layouts = written_layouts(graph, kernels)
+    layouts = written_layouts(graph, kernels, given)
     nodes, chosen = list(graph.nodes), dict(kernels)
     for node in graph.nodes:
         head, other = _find_head(graph, node, kernels) or (node, INPUT)
@@ -48,10 +50,10 @@ def _find_head(graph: Graph, node: Node, kernels: Mapping[str, ConvKernel]) -> t
     if not isinstance(node.op, Add) or len(node.inputs) != 2 or node.wire.dtype in HALVES:
         return None  # in half precision each stage's result is rounded
     name, other = node.inputs
-    order = [INPUT, *(part.name for part in graph.nodes)]
+    order = [*graph.sources, *(part.name for part in graph.nodes)]
     if name not in kernels or order.index(other) >= order.index(name):
         return None
-    if name in graph.outputs or len(graph.consumers(name)) != 1:
+    if name in (*graph.outputs, *graph.kept) or len(graph.consumers(name)) != 1:
         return None
     head = graph.node(name)
     if kernels[name].name == "sweep" or not _can_follow(head, node):

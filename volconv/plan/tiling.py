@@ -62,7 +62,7 @@ def choose_tiles(
     BudgetError
         If nothing fits, with the smallest budget that would.
     """
-    shape = graph.wire(graph.outputs[0]).shape
+    shape = graph.wire(graph.anchor).shape
     if tile is not None:
         cuts = tuple(cut_axis(graph, layouts, a, fixed_edges(shape[a], tile[a])) for a in range(3))
         cost = price(graph, layouts, kernels, cuts, traffic, threads, overlap)  # type: ignore[arg-type]
@@ -122,7 +122,9 @@ def _finer(counts: Counts, axis: int, length: int) -> Counts | None:
 
 
 def _too_small(budget: int, needed: int, what: str) -> BudgetError:
-    return BudgetError(
+    error = BudgetError(
         f"memory budget {format_bytes(budget)} does not suffice: {what} need {format_bytes(needed)}; "
         f"give --memory {-(-needed // 2**20)}MiB or more"
     )
+    error.needed = needed
+    return error

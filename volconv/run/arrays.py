@@ -49,27 +49,19 @@ class ArrayRun:
 
     def __init__(self, graph: Graph, batch: int, budget: int, threads: int, tile: Triple | str | None = None) -> None:
         from ..engine.compiling import compile_jobs, make_ready
-        from ..engine.numba_engine import NumbaEngine, needed_kernels
+        from ..engine.relay import Relay
 
         self.graph = graph
         self._tiled, self._chains = split_trailing(graph)
         check_installed(self._chains)
-        shape = self._tiled.wire(self._tiled.outputs[0]).shape
-        if tile is not None:
-            d, h, w = shape if isinstance(tile, str) else (min(t, s) for t, s in zip(tile, shape, strict=True))
-            tile = (d, h, w)
+        traffic = self._traffic(batch)
         self._plan = make_plan(
-            self._tiled,
-            budget=budget,
-            traffic=self._traffic(batch),
-            threads=threads,
-            tile=tile or None,
-            batch=batch,
+            self._tiled, budget=budget, traffic=traffic, threads=threads, tile=tile or None, batch=batch
         )
         self._dtype = np.dtype(compute_dtype(graph.input.dtype))
         jobs = compile_jobs(threads, budget)
-        make_ready([*needed_kernels(self._plan), *copy_specs(self._dtype.name)], jobs=jobs)
-        self._engine = NumbaEngine(threads, jobs=jobs)
+        make_ready(copy_specs(self._dtype.name), jobs=jobs)
+        self._engine = Relay(threads, jobs=jobs)
         self._engine.prepare(self._plan)
         self._memory = {name: ResultMemory() for name in self._tiled.outputs}
         self._turn = threading.Lock()  # the tiles of two calls would lie in the same memory
@@ -98,9 +90,11 @@ class ArrayRun:
         def read(region: Region, out: Array) -> None:
             source.read(region, out, batch)
 
-        for tile in self._plan.tiles:
-            with explain_memory(self._plan, tile):
-                self._engine.run_between(tile, ends, read)
+        for number, phase in enumerate(self._engine.phases):
+            with self._engine.phase(number) as engine:
+                for tile in phase.tiles:
+                    with explain_memory(phase, tile):
+                        engine.run_between(tile, ends, read)
 
     def _traffic(self, batch: int) -> Traffic:
         held = gathered_bytes(self._chains, batch)

@@ -22,8 +22,8 @@ from ..engine.base import Engine
 from ..formats.base import Sink, Source
 from ..plan.model import Plan, Tile
 from ..region import Region
-from .events import Emit, TileDone
-from .serial import announce, explain_memory
+from .events import Emit
+from .serial import Leg, announce, explain_memory, list_legs, run_tiles
 
 Place = tuple[int, Tile]
 """The volume of the batch, and the tile in it."""
@@ -43,11 +43,26 @@ def execute(
     run within two tiles.
     """
     announce(plan, emit)
+    for leg in list_legs(plan):
+        with engine.phase(leg.number) as current:
+            if leg.plan.slots:
+                _run_leg(leg, current, source, sinks, emit, stop)
+            else:
+                run_tiles(leg, current, source, sinks, emit, stop)
+        if stop is not None and stop.is_set():
+            return
+
+
+def _run_leg(
+    leg: Leg, engine: Engine, source: Source, sinks: Mapping[str, Sequence[Sink]], emit: Emit, stop: Flag | None
+) -> None:
+    """Run every tile of `leg` while the next is read and the last is written."""
+    plan = leg.plan
     helpers = _Helpers(engine, source, sinks)
     written: tuple[list[Future[None]], list[Future[None]]] = ([], [])
     fetched = None
     try:
-        for turn, ((batch, tile), after) in enumerate(_with_next(plan)):
+        for turn, ((batch, tile), after) in enumerate(_with_next(leg)):
             if stop is not None and stop.is_set():
                 return
             slot = turn % 2
@@ -56,8 +71,7 @@ def execute(
             with explain_memory(plan, tile):
                 _wait_for(written[slot])
                 helpers.compute(tile, batch, slot, fetched, written[slot])
-            done = TileDone(batch * plan.count + tile.index, tile.writes[plan.graph.outputs[0]].size)
-            written[slot].append(helpers.writing.submit(emit, done))
+            written[slot].append(helpers.writing.submit(emit, leg.done(tile, batch)))
             if after is None:
                 with explain_memory(plan, tile):
                     _wait_for(written[1 - slot] + written[slot])
@@ -107,12 +121,12 @@ class _Helpers:
             sink.write(region, values, batch)
 
 
-def _with_next(plan: Plan) -> Iterator[tuple[Place, Place | None]]:
+def _with_next(leg: Leg) -> Iterator[tuple[Place, Place | None]]:
     """Yield every tile of every volume together with the one that follows."""
 
     def places() -> Iterator[Place | None]:
-        for batch in range(plan.batch):
-            yield from ((batch, tile) for tile in plan.tiles)
+        for batch in leg.batches:
+            yield from ((batch, tile) for tile in leg.plan.tiles)
         yield None
 
     for here, after in pairwise(places()):

@@ -12,6 +12,7 @@ from ...numeric import HALVES
 from ...ops.activations import Activation
 from ...ops.affine import Affine
 from ...ops.batch_norm import BatchNorm
+from ...ops.group_norm import GroupNorm
 from ..model import Graph, Node
 
 _HEADS = ("conv", "conv_transpose", "add", "arithmetic")
@@ -47,5 +48,5 @@ def _may_follow(head: Node, node: Node) -> bool:
     if any(isinstance(op, Activation) for op in done):
         return False
     if isinstance(node.op, _SCALING):
-        return not any(isinstance(op, _SCALING) for op in done)
+        return not any(isinstance(op, (*_SCALING, GroupNorm)) for op in done)
     return isinstance(node.op, Activation)

@@ -36,6 +36,7 @@ from ..conv_reader import (
     refuse_unknown,
 )
 from ..conv_transpose3d import ConvTranspose3d
+from ..global_readers import LUCID_GLOBAL
 from ..initial import uniform_by_fan
 from ..label_reader import READERS as LABEL_READERS
 from ..norm_reader import AFFINE, EPS, NUM_FEATURES, TRACKED, format_norm, make_norm_reader, momentum
@@ -160,6 +161,7 @@ DIALECT = Dialect(
         "ConvTranspose2d": _reader("ConvTranspose2d", 2, transposed=True),
         "BatchNorm3d": _norm("BatchNorm3d", 3),
         "BatchNorm2d": _norm("BatchNorm2d", 2),
+        **LUCID_GLOBAL,
         **POOL_READERS["lucid"],
         **SHUFFLE_READERS["lucid"],
         **RESAMPLE_READERS["lucid"],

@@ -12,6 +12,8 @@ onnx__BatchNormalization.html.
 - Zero padding only: other modes are ONNX' Pad, an operator of its own.
 - ``BatchNorm3d`` and ``BatchNorm2d`` are BatchNormalization of opset 15: ``weight`` is its scale, ``bias`` its B,
   ``running_mean`` and ``running_var`` its input_mean and input_var, ``eps`` its epsilon.
+- ``InstanceNorm3d`` is InstanceNormalization, ``GroupNorm`` GroupNormalization of opset 21, with a scale a channel;
+  ``AdaptiveAvgPool3d`` and ``AdaptiveMaxPool3d`` with ``output_size: 1`` are GlobalAveragePool and GlobalMaxPool.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ from ..conv_reader import (
     refuse_unknown,
 )
 from ..conv_transpose3d import ConvTranspose3d
+from ..global_readers import ONNX_GLOBAL
 from ..initial import uniform_by_fan
 from ..label_reader import READERS as LABEL_READERS
 from ..norm_reader import EPS, NUM_FEATURES, format_norm, make_norm_reader, momentum
@@ -193,6 +196,7 @@ DIALECT = Dialect(
         "ConvTranspose2d": _reader("ConvTranspose2d", 2, transposed=True),
         "BatchNorm3d": _norm("BatchNorm3d", 3),
         "BatchNorm2d": _norm("BatchNorm2d", 2),
+        **ONNX_GLOBAL,
         **POOL_READERS["onnx"],
         **SHUFFLE_READERS["onnx"],
         **RESAMPLE_READERS["onnx"],

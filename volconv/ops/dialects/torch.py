@@ -14,6 +14,7 @@ forward only (a kernel of 0, a negative padding) is found here when the paramete
 - Layers of no input channels, of which torch makes an output of no channels, are refused.
 - ``BatchNorm3d`` and ``BatchNorm2d`` are those of ``eval()``: running statistics, which torch would gather of the batch
   at hand with ``track_running_stats=False``. ``num_batches_tracked`` is not needed. An ``eps`` below 0 is refused.
+- ``InstanceNorm3d`` and ``GroupNorm`` refuse a single value to take statistics of, as torch does for one volume.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from ..conv_reader import (
     refuse_unknown,
 )
 from ..conv_transpose3d import ConvTranspose3d
+from ..global_readers import TORCH_GLOBAL
 from ..initial import uniform_by_fan
 from ..label_reader import READERS as LABEL_READERS
 from ..norm_reader import AFFINE, BIAS, EPS, NUM_FEATURES, TRACKED, format_norm, make_norm_reader, momentum
@@ -182,6 +184,7 @@ DIALECT = Dialect(
         "ConvTranspose2d": _transposed("ConvTranspose2d", 2),
         "BatchNorm3d": _norm("BatchNorm3d", 3),
         "BatchNorm2d": _norm("BatchNorm2d", 2),
+        **TORCH_GLOBAL,
         **POOL_READERS["torch"],
         **SHUFFLE_READERS["torch"],
         **RESAMPLE_READERS["torch"],
