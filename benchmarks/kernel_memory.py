@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.kernel_layers import Layer
-from volconv.engine.numba_engine import NumbaEngine, _convolutions
+from volconv.engine.numba_engine import NumbaEngine
 from volconv.kernels.catalog_memory import packed_bytes, scratch_bytes
 from volconv.plan.cost import Traffic
 from volconv.plan.make import make_plan
@@ -51,7 +51,7 @@ def measure_memory(layer: Layer, threads: int) -> Memory:
     plan = make_plan(graph, budget=2**34, traffic=Traffic(), threads=threads, tile=graph.wire("layer").shape)
     engine = NumbaEngine(threads)
     engine.prepare(plan)
-    bound = _convolutions(engine._bound["layer"])
+    bound = engine.bound["layer"]
     kernel, predicted = plan.kernels["layer"], scratch_bytes(plan.kernels["layer"], layer.shape, threads)
     volume = np.random.default_rng(0).standard_normal((layer.op.in_channels, *layer.size)).astype("f4")
 
@@ -61,7 +61,7 @@ def measure_memory(layer: Layer, threads: int) -> Memory:
     (tile,) = plan.tiles
     scratch = engine._scratch.view(np.uint32)
     scratch.fill(_MARK)
-    asked = sum(conv.scratch_elements(threads) for conv in bound if hasattr(conv, "scratch_elements")) * 4
+    asked = bound.scratch_elements(threads) * 4
     for _ in range(_RUNS):
         engine.run_tile(tile, read, lambda *_: None)
         written = scratch[: asked // 4] != _MARK
@@ -75,5 +75,5 @@ def measure_memory(layer: Layer, threads: int) -> Memory:
         int(written.sum()) * 4,
         int((scratch[asked // 4 :] != _MARK).sum()) * 4,
         packed_bytes(kernel, layer.shape),
-        sum(conv.nbytes for conv in bound),
+        bound.nbytes,
     )

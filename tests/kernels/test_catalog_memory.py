@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.kernel_layers import LAYERS, Layer
 from benchmarks.kernel_memory import measure_memory
-from volconv.engine.numba_engine import _bind, _convolutions
+from volconv.engine.nodes.registry import find_family
 from volconv.engine.phases import list_phases, phase_reads
 from volconv.kernels import jit
 from volconv.kernels.catalog import ConvKernel, choose_conv, vector_bits
@@ -91,7 +91,7 @@ def test_weights_take_what_planning_says(monkeypatch, bits):
         graph = layer.graph()
         plan = make_plan(graph, budget=2**34, traffic=Traffic())
         kernel, shape = plan.kernels["layer"], layer.shape
-        kept = sum(conv.nbytes for conv in _convolutions(_bind(graph.nodes[0], plan)))
+        kept = find_family(graph.nodes[0]).bind(graph.nodes[0], plan).nbytes
         if kernel.name == "rows":  # and once more for two rows, when it is known how they lie
             kept += 2 * layer.op.out_channels * shape.group_inputs * int(np.prod(layer.op.kernel_size)) * 4
         assert packed_bytes(kernel, shape) == kept, layer

@@ -34,8 +34,8 @@ def _described(schema):
 
 
 def test_every_key_is_described():
-    stage, parameter = SCHEMA["$defs"]["stage"], SCHEMA["$defs"]["parameter"]
-    for properties in (SCHEMA["properties"], stage["properties"], parameter["properties"]):
+    kinds = ("operator", "use", "group", "block", "parameter")
+    for properties in (SCHEMA["properties"], *(SCHEMA["$defs"][kind]["properties"] for kind in kinds)):
         assert all(_described(schema) for key, schema in properties.items() if key != "op")
 
 
@@ -64,6 +64,9 @@ GOOD = [
     "stages: [{op: Affine, scale: [1, 2], shift: 0}]",
     "stages: [{op: A, name: a}, {op: ReLU, inputs: [a, input]}]".replace("op: A", "op: Abs"),
     "stages: [{op: GELU, approximate: tanh}]",
+    "stages: [{name: g, repeat: 2, stages: [{op: ReLU}]}, {repeat: {d: [1, 2]}, stages: [{op: Clip, min: $d}]}]",
+    "blocks: {b: {parameters: {p: {}, q: {default: 1}}, inputs: [x, y], stages: [{op: Add, inputs: [x, y]}]}}\n"
+    "stages: [{block: b, name: n, inputs: [input, input], p: 3, repeat: 2}]",
 ]
 BAD = [
     "",
@@ -99,6 +102,13 @@ BAD = [
     "stages: [{op: Conv3d, weight: {init: kaiming, seed: 0}}]",
     "stages: [{op: Conv3d, weight: {init: default, seed: -1}}]",
     "stages: [{op: Conv3d, tensors: [1]}]",
+    "stages: [{repeat: 2}]",
+    "stages: [{repeat: 0, stages: [{op: ReLU}]}]",
+    "stages: [{repeat: {}, stages: [{op: ReLU}]}]",
+    "stages: [{stages: [{op: ReLU}], kernel_size: 3}]",
+    "stages: [{stages: [], name: a}]",
+    "blocks: {b: {}}\nstages: [{op: ReLU}]",
+    "blocks: {b: {stages: [{op: ReLU}], input: a}}\nstages: [{op: ReLU}]",
 ]
 # What only the operators and generators know; the reader keeps such values as they are.
 BEYOND = [
@@ -119,6 +129,7 @@ ONLY_READER = [
     "stages: [{op: ReLU}]\noutputs: [b]",
     "stages: [{op: ReLU}]\nweights: /etc/passwd",
     "stages: [{op: Clip, min: $nothing}]",
+    "stages: [{block: b}]",
     "stages: [{op: Conv3d, weight: [[1], [1, 2]]}]",
 ]
 

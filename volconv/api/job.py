@@ -23,7 +23,7 @@ from ..spec.load import load_spec, load_spec_mapping
 from ..spec.model import Spec
 from .arguments import as_plain
 from .options import Options
-from .targets import Target, list_targets
+from .targets import Target, list_saved, list_targets
 
 
 @dataclass
@@ -182,7 +182,7 @@ def _wire_job(
     wire = Wire(info.shape, info.channels, spec.dtype, spacing_mm=info.geometry.spacing_mm)
     loader = make_loader(spec, options.weights)
     try:
-        graph = optimise(build_graph(spec, wire, loader, tuple(options.save)), options.algorithm)
+        graph = optimise(build_graph(spec, wire, loader, list_saved(spec, options.save)), options.algorithm)
     except SpecError as error:
         loader.close()
         blame_settings(error, given, wire, options)

@@ -52,15 +52,18 @@ def list_targets(spec: Spec, output: str, save: Mapping[str, str]) -> list[Targe
         targets = [Target(stage, output, f"/{stage}") for stage in spec.outputs]
     else:
         targets = [Target(stage, str(_with_stage(volume, stage))) for stage in spec.outputs]
-    known = [stage.name for stage in spec.stages]
-    for stage, path in save.items():
-        if stage not in known:
-            raise UsageError(
-                f"--save: found stage {stage!r}, expected one of {', '.join(known)}{nearest(stage, known)}"
-            )
-        targets.append(Target(stage, path))
+    targets.extend(Target(stage, path) for stage, path in zip(list_saved(spec, save), save.values(), strict=True))
     _refuse_twins(targets)
     return targets
+
+
+def list_saved(spec: Spec, save: Iterable[str]) -> tuple[str, ...]:
+    """Return the stage that each name of ``--save`` stands for: itself, or the last one of a block."""
+    known = [*(stage.name for stage in spec.stages), *spec.blocks]
+    for name in save:
+        if name not in known:
+            raise UsageError(f"--save: found stage {name!r}, expected one of {', '.join(known)}{nearest(name, known)}")
+    return tuple(spec.blocks.get(name, name) for name in save)
 
 
 def _with_stage(volume: VolumeName, stage: str) -> Path:

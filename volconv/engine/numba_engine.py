@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from itertools import product
-from math import prod
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph.model import INPUT, Node
-from ..kernels.add import BoundAdd, add_specs, bind_add
+from ..graph.model import INPUT
 from ..kernels.borders import border_specs
-from ..kernels.conv import BoundConv, BoundPhases, BoundSweep, PhaseWeights, bind_conv, bind_phases, kernel_specs
 from ..kernels.copies import copy_specs, run_copy
 from ..kernels.halves import half_specs, run_round
 from ..kernels.jit import KernelSpec, set_threads
-from ..kernels.norm import norm_specs, run_vector_norm
-from ..kernels.pointwise import bind_pointwise, pointwise_specs
 from ..numeric import HALVES, compute_dtype
-from ..ops.base import source_index
-from ..ops.conv3d import Conv3d
-from ..ops.conv_transpose3d import ConvTranspose3d
-from ..plan.buffers import conv_shape
 from ..plan.model import Plan, Step, Tile
 from ..region import Region
 from .arena import Arena, View, allot
@@ -32,8 +21,8 @@ from .base import Read, Write
 from .borders import fill_borders
 from .compiling import make_ready
 from .ends import Ends, view_array, within
-from .epilogue import make_epilogue
-from .phases import Phase, list_phases, phase_outputs, phase_reads, phase_weights, place_ranges, tap_inputs
+from .nodes.base import BoundNode, run_plain
+from .nodes.registry import find_family
 
 _HUGE_PAGES = 8 << 20
 """Bytes from which NumPy asks for huge pages, and gets some; pages that no kernel touches take no memory."""
@@ -56,7 +45,7 @@ class NumbaEngine:
         self.threads = set_threads(threads)
         self._on_compile = on_compile
         self._jobs = jobs
-        self._bound: dict[str, Any] = {}
+        self.bound: dict[str, BoundNode] = {}
 
     def prepare(self, plan: Plan) -> None:
         """Bind every node's weights to its kernel, compile what the cache lacks, allot the arena."""
@@ -64,17 +53,16 @@ class NumbaEngine:
         self._nodes = {node.name: node for node in plan.graph.nodes}
         make_ready(needed_kernels(plan), self._on_compile, self._jobs)
         for node in plan.graph.nodes:
-            self._bound[node.name] = _bind(node, plan)
+            self.bound[node.name] = find_family(node).bind(node, plan)
         self._shapes = {buffer.name: plan.graph.wire(buffer.wire) for buffer in plan.buffers}
         self._modes = {buffer.name: buffer.mode for buffer in plan.buffers}
         self.arena = Arena(plan)
-        self._scratch = _make_scratch(self._bound, self.threads, self.arena.flat.dtype)
+        self._scratch = _make_scratch(self.bound, self.threads, self.arena.flat.dtype)
 
     @property
     def nbytes(self) -> int:
         """Bytes held since `prepare`: arena, working memory, packed weights."""
-        bound = (conv for entry in self._bound.values() for conv in _convolutions(entry))
-        return int(self.arena.flat.nbytes + self._scratch.nbytes + sum(conv.nbytes for conv in bound))
+        return int(self.arena.flat.nbytes + self._scratch.nbytes + sum(node.nbytes for node in self.bound.values()))
 
     def window(self, tile: Tile, slot: int) -> tuple[Region, NDArray[Any]]:
         """Return what `tile` needs of the input, and the array (C, d, h, w) that `run_tile` expects it in."""
@@ -104,7 +92,7 @@ class NumbaEngine:
             result = view_array(ends.results[name])
             if view.flat is not self.arena.flat:
                 return
-            self._run_plain(run_copy, view, within(result, region), result.channels)
+            run_plain(run_copy, view, within(result, region), result.channels)
 
         self._run_steps(tile, views, read if source is None else source, store)
 
@@ -156,176 +144,28 @@ class NumbaEngine:
         if step.kind == "read":
             if isinstance(read, View):
                 if target is not read:
-                    self._run_plain(run_copy, read, target, read.channels)
+                    run_plain(run_copy, read, target, read.channels)
                 return
             read(target.inner, self.arena.array(target, target.inner))
             return
         source = views[step.sources[0]]
         if step.kind == "copy":
-            self._run_plain(run_copy, source, target, min(source.channels, target.channels))
+            run_plain(run_copy, source, target, min(source.channels, target.channels))
             return
-        node = self._nodes[step.node]
-        bound = self._bound[step.node]
-        if isinstance(bound, BoundSweep):
-            self._run_sweep(node, bound, source, target)
-        elif isinstance(node.op, Conv3d):
-            self._run_conv(node.op, bound, source, target)
-        elif isinstance(node.op, ConvTranspose3d) and isinstance(bound, BoundPhases):
-            self._run_phases(node.op, bound, source, target)
-        elif isinstance(node.op, ConvTranspose3d):
-            for phase, conv in bound:
-                self._run_phase(node.op, phase, conv, source, target)
-        elif node.op.kernel == "add":
-            self._run_add(bound, [views[name] for name in step.sources], target)
-        elif node.op.kernel == "pointwise":
-            self._run_plain(bound.run, source, target, min(source.channels, target.channels))
-        elif node.op.kernel == "vector_norm":
-            self._run_plain(run_vector_norm, source, target, node_inputs(self.plan, node))
-        else:
-            self._run_plain(run_copy, source, target, min(source.channels, target.channels))
-
-    def _run_plain(self, kernel: Callable[..., None], source: View, target: View, channels: int) -> None:
-        """Run a kernel whose output voxel reads the same input voxel."""
-        region = target.inner
-        kernel(
-            source.flat, source.at(region.start), source.steps, target.flat, target.at(region.start), target.steps,
-            region.shape, channels,
-        )  # fmt: skip
-
-    def _run_add(self, bound: BoundAdd, sources: Sequence[View], target: View) -> None:
-        region = target.inner
-        inputs = [(source.at(region.start), source.steps) for source in sources]
-        channels = min(view.channels for view in (*sources, target))
-        bound.run(self.arena.flat, inputs, target.flat, target.at(region.start), target.steps, region.shape, channels)
-
-    def _run_conv(self, op: Conv3d, conv: BoundConv, source: View, target: View) -> None:
-        region = target.inner
-        first = tuple(o * s - p for o, s, p in zip(region.start, op.stride, op.pad_low, strict=True))
-        offsets = [
-            [t * op.dilation[axis] * source.steps[1 + axis] for t in range(op.kernel_size[axis])] for axis in range(3)
-        ]
-        steps = (source.steps[0], *(s * n for s, n in zip(op.stride, source.steps[1:], strict=True)))
-        conv.run(
-            source.flat, source.at(first), steps, _outer_sum(offsets),
-            target.flat, target.at(region.start), target.steps, region.shape, region.start, self._scratch,
-        )  # fmt: skip
-
-    def _run_sweep(self, node: Node, conv: BoundSweep, source: View, target: View) -> None:
-        region, op = target.inner, node.op
-        shape, mode = self.plan.graph.wire(node.inputs[0]).shape, op.padding_mode
-        sources = []
-        for axis in range(3):
-            first, stop = op.in_interval(axis, (region.start[axis], region.stop[axis]))
-            wanted, length = np.arange(first, stop), shape[axis]
-            if mode in (None, "zeros"):
-                sources.append(np.where((wanted >= 0) & (wanted < length), wanted - source.box.start[axis], -1))
-            else:
-                sources.append(source_index(wanted, length, mode) - source.box.start[axis])
-        conv.run_sweep(
-            source.flat, source.start, source.steps, sources,
-            target.flat, target.at(region.start), target.steps, region.shape, self._scratch,
-        )  # fmt: skip
-
-    def _run_phases(self, op: ConvTranspose3d, bound: BoundPhases, source: View, target: View) -> None:
-        """Run all phases at once: over most of the region all of them, at its faces those whose outputs lie in it."""
-        region, flat = target.inner, self.arena.flat
-        numbers = {phase.offset: n for n, phase in enumerate(list_phases(op))}
-        axes = [place_ranges(op, axis, (region.start[axis], region.stop[axis])) for axis in range(3)]
-        for z, y, x in product(*axes):
-            places = [run for run, _ in (z, y, x)]
-            first = tuple(a * s - p for (a, _), s, p in zip(places, op.stride, op.pad_low, strict=True))
-            bound.run(
-                flat, source.at(tuple(a for a, _ in places)), source.steps, flat, target.at(first), target.steps,
-                op.stride, [b - a for a, b in places], [numbers[offset] for offset in product(z[1], y[1], x[1])],
-            )  # fmt: skip
-
-    def _run_phase(self, op: ConvTranspose3d, phase: Phase, conv: BoundConv, source: View, target: View) -> None:
-        region = target.inner
-        first, box, offsets = [], [], []
-        for axis in range(3):
-            start, count = phase_outputs(op, phase, axis, (region.start[axis], region.stop[axis]))
-            first.append(start)
-            box.append(count)
-            origin = source.box.start[axis]
-            step = source.steps[1 + axis]
-            offsets.append([(i - origin) * step for i in tap_inputs(op, phase, axis, start)])
-        if prod(box) == 0:
-            return
-        out_steps = (target.steps[0], *(s * n for s, n in zip(op.stride, target.steps[1:], strict=True)))
-        conv.run(
-            source.flat, source.start, source.steps, _outer_sum(offsets),
-            target.flat, target.at(tuple(first)), out_steps, (box[0], box[1], box[2]),
-        )  # fmt: skip
+        self.bound[step.node].run([views[name] for name in step.sources], target, self._scratch)
 
 
-def _convolutions(bound: Any) -> list[BoundConv | BoundPhases]:
-    """Return the convolutions of what `_bind` returned: one, those of all phases, or none."""
-    if isinstance(bound, list):
-        return [conv for _, conv in bound]
-    return [bound] if isinstance(bound, BoundConv | BoundPhases) else []
-
-
-def _make_scratch(bound: Mapping[str, Any], threads: int, dtype: Any) -> NDArray[Any]:
+def _make_scratch(bound: Mapping[str, BoundNode], threads: int, dtype: Any) -> NDArray[Any]:
     """Return the kernels' working memory for `threads`: one piece, since they run one after the other."""
-    needs = [conv.scratch_elements(threads) for conv in bound.values() if isinstance(conv, BoundConv)]
-    most = max(needs, default=0)
+    most = max((node.scratch_elements(threads) for node in bound.values()), default=0)
     return allot(max(most, _HUGE_PAGES // np.dtype(dtype).itemsize) if most else 0, dtype)
-
-
-def node_inputs(plan: Plan, node: Node) -> int:
-    """Return the channels of what `node` reads."""
-    return plan.graph.wire(node.inputs[0]).channels
-
-
-def _outer_sum(offsets: Sequence[Sequence[int]]) -> NDArray[np.int64]:
-    """Return the element offset of each tap, d slowest."""
-    d, h, w = (np.asarray(part, np.int64) for part in offsets)
-    return (d[:, None, None] + h[:, None] + w).ravel()
-
-
-def _bind(node: Node, plan: Plan) -> Any:
-    """Return what runs `node`: its weights packed for its kernel."""
-    dtype = compute_dtype(node.wire.dtype)
-    op, channels = node.op, node.wire.channels
-    if isinstance(op, Conv3d | ConvTranspose3d):
-        epilogue = make_epilogue(node.epilogue, channels, dtype)
-        kernel, shape = plan.kernels[node.name], conv_shape(op, node.wire.dtype, node.algorithm)
-        weight = node.tensors["factors" if node.algorithm == "factored" else "weight"].astype(dtype)
-        bias = node.tensors["bias"].astype(dtype) if op.bias else None
-        if isinstance(op, Conv3d):
-            return bind_conv(kernel, shape, weight.reshape(op.out_channels, shape.group_inputs, -1), bias, epilogue)
-        if kernel.name == "phases":
-            parts = [
-                PhaseWeights(phase.offset, phase_reads(op, phase), phase_weights(op, phase, weight))
-                for phase in list_phases(op)
-            ]
-            return bind_phases(kernel, shape, parts, bias, epilogue)
-        bound = []
-        for phase in list_phases(op):
-            part = phase_weights(op, phase, weight)
-            bound.append((phase, bind_conv(kernel, replace(shape, taps=part.shape[2]), part, bias, epilogue)))
-        return bound
-    if op.kernel == "add":
-        return bind_add(make_epilogue(node.epilogue, channels, dtype), dtype)
-    if op.kernel == "pointwise":
-        return bind_pointwise(make_epilogue((node, *node.epilogue), channels, dtype), dtype)
-    return None
 
 
 def needed_kernels(plan: Plan) -> list[KernelSpec]:
     """Return every kernel that running `plan` needs."""
     specs: list[KernelSpec] = []
     for node in plan.graph.nodes:
-        dtype = compute_dtype(node.wire.dtype)
-        if isinstance(node.op, Conv3d | ConvTranspose3d):
-            epilogue = make_epilogue(node.epilogue, node.wire.channels, dtype)
-            specs.extend(kernel_specs(plan.kernels[node.name], conv_shape(node.op, dtype, node.algorithm), epilogue))
-        elif node.op.kernel == "add":
-            specs.extend(add_specs(dtype))
-        elif node.op.kernel == "pointwise":
-            specs.extend(pointwise_specs(dtype))
-        else:
-            specs.extend(norm_specs(dtype) if node.op.kernel == "vector_norm" else copy_specs(dtype))
+        specs.extend(find_family(node).kernels(node, plan))
     if any(step.kind == "copy" for step in plan.steps):
         specs.extend(copy_specs(compute_dtype(plan.graph.input.dtype)))
     modes = {buffer.mode for buffer in plan.buffers} - {None}

@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..values import nearest
+from .blocks import read_blocks, read_stages
 from .model import DIALECTS, DTYPES, FORMAT_VERSION, LAYOUTS, InputSpec, Parameter, Spec, Stage, WeightsFile
 from .parameters import put_settings, read_parameters
 from .paths import check_path
-from .stages import VOLUME, read_name, read_stages
 from .tree import Item, Node, list_names
+from .wiring import VOLUME, read_name
 
 SPEC_KEYS = (
     *("volconv", "name", "description", "dialect", "dtype"),
-    *("parameters", "input", "weights", "stages", "outputs"),
+    *("parameters", "input", "weights", "blocks", "stages", "outputs"),
 )
 INPUT_KEYS = ("channels", "axes")
 WEIGHTS_KEYS = ("file", "prefix", "layout")
@@ -42,11 +43,13 @@ def build_spec(node: Node, text: str, source: str, folder: Path | None, settings
     keys = _read_top(Item(node, source))
     parameters = read_parameters(keys["parameters"]) if "parameters" in keys else {}
     values = put_settings(parameters, settings, source)
-    stages = read_stages(keys["stages"], values)
+    blocks = read_blocks(keys["blocks"]) if "blocks" in keys else {}
+    stages, results = read_stages(keys["stages"], values, blocks)
     return Spec(
         name=_read_title(keys.get("name"), source),
         stages=stages,
-        outputs=_read_outputs(keys.get("outputs"), stages),
+        outputs=_read_outputs(keys.get("outputs"), stages, results),
+        blocks={name: stage for name, stage in results.items() if name != stage},
         description=keys["description"].text() if "description" in keys else "",
         dialect=keys["dialect"].choice(DIALECTS) if "dialect" in keys else "torch",
         dtype=keys["dtype"].choice(SUPPORTED_DTYPES, LATER_DTYPES) if "dtype" in keys else "float32",
@@ -123,16 +126,15 @@ def _read_weights(section: Item | None) -> WeightsFile | None:
     )
 
 
-def _read_outputs(section: Item | None, stages: tuple[Stage, ...]) -> tuple[str, ...]:
+def _read_outputs(section: Item | None, stages: tuple[Stage, ...], results: Mapping[str, str]) -> tuple[str, ...]:
     if section is None:
         return (stages[-1].name,)
     entries = section.elements("a list of stage names")
     if not entries:
         section.fail("at least one stage name")
-    names = {s.name: s for s in stages}
     out: dict[str, str] = {}
     for entry in entries:
-        name = _read_output(entry, names)
+        name = _read_output(entry, results)
         # Each output is a file; some file systems take A and a for the same.
         if name.lower() in out:
             entry.fail(
@@ -142,10 +144,10 @@ def _read_outputs(section: Item | None, stages: tuple[Stage, ...]) -> tuple[str,
     return tuple(out.values())
 
 
-def _read_output(entry: Item, names: Mapping[str, Stage]) -> str:
+def _read_output(entry: Item, results: Mapping[str, str]) -> str:
     name = read_name(entry)
     if name == VOLUME:
         entry.fail("the name of a stage", "input, the volume itself")
-    if name not in names:
-        entry.fail(f"one of {list_names(list(names))}{nearest(name, names)}", f"no stage {name!r}")
-    return name
+    if name not in results:
+        entry.fail(f"one of {list_names(list(results))}{nearest(name, results)}", f"no stage {name!r}")
+    return results[name]

@@ -150,6 +150,8 @@ class Spec:
         Where relative paths start, and must stay; None where there is no file.
     text, digest : str
         The text as read and its SHA-256.
+    blocks : mapping
+        Name of each block of stages, and of each repetition, to the stage whose result it stands for.
     """
 
     name: str
@@ -166,3 +168,4 @@ class Spec:
     folder: Path | None = None
     text: str = ""
     digest: str = ""
+    blocks: Mapping[str, str] = field(default_factory=dict)

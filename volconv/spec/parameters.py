@@ -21,21 +21,22 @@ class _MisfitError(Exception):
     """A value does not fit a parameter; `args` are what was found and what was expected."""
 
 
-def read_parameters(section: Item) -> dict[str, Parameter]:
-    """Return the declared parameters by name, defaults checked."""
-    return {name: _read_parameter(name, entry) for name, entry in section.entries("a mapping of parameters").items()}
+def read_parameters(section: Item, *, required: bool = True) -> dict[str, Parameter]:
+    """Return the declared parameters by name, defaults checked; None for one without, unless it is `required`."""
+    entries = section.entries("a mapping of parameters")
+    return {name: _read_parameter(name, entry, required) for name, entry in entries.items()}
 
 
-def _read_parameter(name: str, entry: Item) -> Parameter:
+def _read_parameter(name: str, entry: Item, required: bool) -> Parameter:
     if not PARAMETER_NAME.match(name):
         entry.fail("a name of letters, digits and _", f"the parameter name {show(repr(name[:60]))}")
     keys = entry.entries("a mapping such as {default: 1.5, unit: mm}")
     entry.refuse_unknown(PARAMETER_KEYS)
-    if "default" not in keys:
+    if "default" not in keys and required:
         entry.fail("the key default", "no default")
     out = Parameter(
         name=name,
-        default=keys["default"].plain(),
+        default=keys["default"].plain() if "default" in keys else None,
         unit=keys["unit"].choice(UNITS) if "unit" in keys else None,
         minimum=_read_bound(keys.get("min")),
         maximum=_read_bound(keys.get("max")),
@@ -44,7 +45,7 @@ def _read_parameter(name: str, entry: Item) -> Parameter:
     )
     if out.minimum is not None and out.maximum is not None and out.minimum > out.maximum:
         keys["min"].fail(f"at most max = {out.maximum:g}")
-    default = _check_default(out, keys["default"])
+    default = _check_default(out, keys["default"]) if "default" in keys else None
     return Parameter(out.name, default, out.unit, out.minimum, out.maximum, out.help, out.place)
 
 
@@ -62,6 +63,11 @@ def _check_default(parameter: Parameter, item: Item) -> Any:
         item.fail("a number, text, true, false or a list of numbers")
     if not numeric and (parameter.minimum is not None or parameter.maximum is not None):
         item.fail("a number, for the parameter has min or max")
+    return fit_value(parameter, item)
+
+
+def fit_value(parameter: Parameter, item: Item) -> Any:
+    """Return the value of `item` as the parameter's kind holds it, lengths as `Length`; fails where it does not fit."""
     try:
         return _fit(parameter, item.plain())
     except _MisfitError as misfit:

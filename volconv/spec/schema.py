@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .blocks import MAX_REPEAT
 from .check import AXES, MAX_CHANNELS, SUPPORTED_DTYPES
 from .model import DIALECTS, FORMAT_VERSION, LAYOUTS
 from .parameters import UNITS
-from .stages import NAME_PATTERN, TENSOR_KEYS, VOLUME
+from .stages import TENSOR_KEYS
 from .tensors import INIT_KINDS
+from .wiring import NAME_PATTERN, VOLUME
 
 Schema = dict[str, Any]
 
 _REFERENCE = {"$ref": "#/$defs/reference"}
+_PARAMETER_NAME = "^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 _STAGE_NAME = {"type": "string", "pattern": NAME_PATTERN}
 _INPUT_NAME = {**_STAGE_NAME, "description": f"an earlier stage, or {VOLUME}: the volume itself"}
 
@@ -55,7 +58,11 @@ def make_schema(
             "parameter": _parameter(),
             "array": _array(),
             "source": _source(generators),
-            "stage": _stage(ops),
+            "block": _block(),
+            "stage": _any_stage(),
+            "operator": _stage(ops),
+            "use": _use(),
+            "group": _group(),
         },
     }
 
@@ -70,7 +77,7 @@ def _top_properties() -> Schema:
         "parameters": {
             "description": "values that --set may change, used in stages as $name",
             "type": "object",
-            "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,63}$"},
+            "propertyNames": {"pattern": _PARAMETER_NAME},
             "additionalProperties": {"$ref": "#/$defs/parameter"},
         },
         "input": _object(
@@ -84,10 +91,13 @@ def _top_properties() -> Schema:
             },
         ),
         "weights": _weights(),
-        "stages": {
-            "description": "operators in the order they are carried out",
-            **{"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/stage"}},
+        "blocks": {
+            "description": "stages to be used by name, each block after those it uses",
+            "type": "object",
+            "propertyNames": {"pattern": _PARAMETER_NAME},
+            "additionalProperties": {"$ref": "#/$defs/block"},
         },
+        "stages": _stages("operators and blocks of them in the order they are carried out"),
         "outputs": {
             "description": "stages whose results are written; the last stage if left out",
             **{"type": "array", "minItems": 1, "uniqueItems": True, "items": _STAGE_NAME},
@@ -108,7 +118,7 @@ def _weights() -> Schema:
     return {"description": "weights file of all stages", "anyOf": [path, _object("the same", keys, ("file",))]}
 
 
-def _parameter() -> Schema:
+def _parameter(required: Iterable[str] = ("default",)) -> Schema:
     value = {"type": ["number", "string"]}
     return _object(
         "a value that --set may change",
@@ -122,7 +132,7 @@ def _parameter() -> Schema:
             "max": {"description": "largest value allowed, in the unit", "type": "number"},
             "help": {"description": "what it does", "type": "string"},
         },
-        ("default",),
+        required,
     )
 
 
@@ -149,6 +159,63 @@ def _source(generators: Mapping[str, Mapping[str, object]]) -> Schema:
             generator,
             _object("random numbers", init, ("init", "seed")),
         ],
+    }
+
+
+def _stages(description: str) -> Schema:
+    return {"description": description, "type": "array", "minItems": 1, "items": {"$ref": "#/$defs/stage"}}
+
+
+def _any_stage() -> Schema:
+    """Return the schema of whatever stands in a list of stages, told apart by its key."""
+    group = {"if": {"required": ["stages"]}, "then": {"$ref": "#/$defs/group"}, "else": {"$ref": "#/$defs/operator"}}
+    return {"if": {"required": ["block"]}, "then": {"$ref": "#/$defs/use"}, "else": group}
+
+
+def _block() -> Schema:
+    keys = {
+        "parameters": {
+            "description": "what a use of the block says, or has to where there is no default",
+            "type": "object",
+            "propertyNames": {"pattern": _PARAMETER_NAME},
+            "additionalProperties": _parameter(()),
+        },
+        "inputs": {
+            "description": "what its stages call the stages it reads; input if left out",
+            **{"type": "array", "minItems": 1, "uniqueItems": True, "items": _STAGE_NAME},
+        },
+        "stages": _stages("what it does"),
+    }
+    return _object("stages to be used by name", keys, ("stages",))
+
+
+def _use() -> Schema:
+    keys = {"block": {"description": "a declared block", "type": "string"}, **_named(), "repeat": _repeat()}
+    return {
+        **{"description": "the stages of a declared block; other keys are its parameters", "type": "object"},
+        **{"required": ["block"], "properties": keys, "not": {"required": ["input", "inputs"]}},
+    }
+
+
+def _group() -> Schema:
+    keys = {**_named(), "repeat": _repeat(), "stages": _stages("what is done, or repeated")}
+    return {**_object("stages in a scope of their own", keys, ("stages",)), "not": {"required": ["input", "inputs"]}}
+
+
+def _named() -> Schema:
+    return {
+        "name": {**_STAGE_NAME, "description": "put before the names of its stages", "not": {"const": VOLUME}},
+        "input": {**_INPUT_NAME, "description": "the stage it reads; the one before if left out"},
+        "inputs": {"description": "the stages it reads", "type": "array", "minItems": 1, "items": _INPUT_NAME},
+    }
+
+
+def _repeat() -> Schema:
+    lists = {"type": "object", "minProperties": 1, "additionalProperties": {"type": "array", "minItems": 1}}
+    times = {"type": "integer", "minimum": 1, "maximum": MAX_REPEAT}
+    return {
+        "description": "how often, or a list of values a parameter, one a repetition",
+        "anyOf": [times, lists, _REFERENCE],
     }
 
 
