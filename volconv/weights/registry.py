@@ -9,9 +9,7 @@ from ..errors import WeightsError
 from .base import Reader, WeightsFormat
 from .weight_file import WeightFile
 
-# Module and name of each, in the order in which a file is held against them. The modules of one format take a
-# hundredth of a second to load, h5py a tenth, so one is loaded when no format before it fits.
-_FORMATS = (
+FORMATS = (
     ("safetensors_file", "SAFETENSORS"),
     ("npy", "NPY"),
     ("npz", "NPZ"),
@@ -29,11 +27,13 @@ _FORMATS = (
     ("raw_numbers", "TFJS_NUMBERS"),
     ("raw_numbers", "MESHNET_NUMBERS"),
 )
+"""Module and name of each, in the order in which a file is held against them. A module is loaded when no format before
+its own fits: most take a few milliseconds, h5py a tenth of a second."""
 
 
 def formats() -> Iterator[WeightsFormat]:
     """Yield all formats, in the order in which a file is held against them."""
-    for module, name in _FORMATS:
+    for module, name in FORMATS:
         found: WeightsFormat = getattr(import_module(f".{module}", __package__), name)
         yield found
 
