@@ -40,9 +40,26 @@ OPERATORS_INTRODUCTION = (
     "",
 )
 OTHERS_INTRODUCTION = (
-    "They mean the same in every dialect. `Add` reads two stages or more, of one size and as many channels, and sums",
-    "them in the order of its `inputs: [A, B, ...]`.",
+    "They mean the same in every dialect. `Add` and `Mul` read two stages or more, `Sub` and `Div` two, and combine",
+    "them in the order of `inputs: [A, B, ...]`, each step rounded once. An input of one channel stands for every",
+    "channel, and one of length 1 along an axis for every place along it, as in torch; or one stage is read, and the",
+    "right operand is `value`, a number or one a channel. `Crop` takes voxels off the low and the high ends, or leaves",
+    "`size` in the middle; `Flip` turns axes round, counted over (N, C, D, H, W). Voxels stay where they are in the",
+    "world.",
 )
+WORDED_INTRODUCTION = (
+    "Each dialect has its own words for the same. Axes are counted over (N, C, D, H, W): 1 is the channels, 2 to 4",
+    "are D, H, W; negative ones count from the end. `Concat` joins the channels of `inputs: [A, B, ...]`. Paddings",
+    "take off what is negative (not `circular`), reflect by less than the size and wrap by no more than it; voxels",
+    "stay where they are in the world. `Linear` and `LayerNorm` work on the channels of each voxel, as the frameworks'",
+    "layers do on arrays whose last axis is the channels; dropouts do nothing and are taken out.",
+)
+WORDED = (
+    *("Concat", "Slice", "Pad"),
+    *(f"{kind}Pad{rank}d" for kind in ("Constant", "Zero", "Reflection", "Replication", "Circular") for rank in (2, 3)),
+    *("Linear", "LayerNorm", "Dropout", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout"),
+)
+"""Operators that mean the same in every dialect and whose parameters have names of their own there."""
 NORM_INTRODUCTION = (
     "At inference: `y = (x − running_mean)/sqrt(running_var + eps)·weight + bias`, a channel at a time, so that",
     "for slices and for volumes are one. Computed as `scale·x + shift` with one rounding; scale and shift are",
@@ -161,7 +178,7 @@ def operators_page() -> str:
     """Return the tables of operators, their parameters in each dialect, and the filter generators."""
     dialects = [get_dialect(name) for name in dialect_names()]
     names = list(dict.fromkeys(name for dialect in dialects for name in dialect.readers))
-    convolutions = [name for name in names if dialects[0].readers[name].tensors == WEIGHT_AND_BIAS]
+    convolutions = [name for name in names if name.startswith("Conv")]
     lines = [NOTICE, "", "# Operators", "", *OPERATORS_INTRODUCTION]
     for name in convolutions:
         lines += [f"## {name}", "", *table(("", *(d.name for d in dialects)), convolution_rows(name, dialects)), ""]
@@ -169,15 +186,12 @@ def operators_page() -> str:
         lines += [f"## The {dialect.name} dialect", "", *dialect_notes(dialect.name), ""]
     norms = [name for name in names if dialects[0].readers[name].tensors == NORM_TENSORS]
     lines += [*norm_section(norms, dialects), ""]
-    lines += [
-        "## Other operators",
-        "",
-        "They mean the same in every dialect. `Add` reads two stages or more, of one size",
-    ]
-    lines += ["and as many channels, and sums them in the order of its `inputs: [A, B, ...]`.", ""]
+    own = [name for name in names if name in WORDED]
+    lines += [*worded_section(own, dialects), ""]
+    lines += ["## Other operators", "", *OTHERS_INTRODUCTION, ""]
     rows = []
     for name, reader in dialects[0].readers.items():
-        if name not in (*convolutions, *norms):
+        if name not in (*convolutions, *norms, *own):
             keys = ", ".join(f"`{key}`" for key in reader.parameters) or "–"
             tensors = ", ".join(f"`{tensor}`" for tensor in reader.tensors) or "–"
             rows.append((f"`{name}`", keys, tensors))
@@ -200,7 +214,7 @@ def convolution_rows(name: str, dialects: list[Dialect]) -> Iterator[tuple[str, 
     """Yield a row for each parameter any dialect has, then what each dialect makes of an example."""
     readers = [dialect.readers[name] for dialect in dialects]
     every = dict.fromkeys(
-        key for d in dialects for op in d.readers.values() if op.tensors == WEIGHT_AND_BIAS for key in op.parameters
+        key for d in dialects for op in d.readers.values() if op.name.startswith("Conv") for key in op.parameters
     )
     for key in every:
         yield (f"`{key}`", *(parameter_cell(reader, key) for reader in readers))
@@ -225,6 +239,28 @@ def norm_section(names: list[str], dialects: list[Dialect]) -> list[str]:
     shapes = [next(iter(r.stored_shapes(r.read(Values({}), Context(8))).values())) for r in readers]
     rows.append(("shape of each tensor, 8 channels", *(f"`{shape}`" for shape in shapes)))
     return [f"## {' and '.join(names)}", "", *NORM_INTRODUCTION, "", *table(("", *(d.name for d in dialects)), rows)]
+
+
+def worded_section(names: list[str], dialects: list[Dialect]) -> list[str]:
+    """Return the section of the operators that each dialect has words of its own for, and what those words mean."""
+    rows: list[tuple[str, ...]] = []
+    shared: dict[tuple[str, str], list[str]] = {}
+    for name in names:
+        readers = [dialect.readers.get(name) for dialect in dialects]
+        rows.append((f"`{name}`", *(parameter_names(reader) for reader in readers)))
+        for reader in filter(None, readers):
+            for key in reader.parameters:
+                of = shared.setdefault((key, parameter_cell(reader, key)), [])
+                of += [f"`{name}`"] * (f"`{name}`" not in of)
+    lines = ["## Stages joined, cut and widened; channels combined", "", *WORDED_INTRODUCTION, ""]
+    lines += [*table(("", *(d.name for d in dialects)), rows), ""]
+    entries = ((f"`{key}`", ", ".join(of), meaning) for (key, meaning), of in sorted(shared.items()))
+    return [*lines, *table(("parameter", "of", "takes (default)"), entries)]
+
+
+def parameter_names(reader: OpReader | None) -> str:
+    """Return the names of an operator's parameters, or that there is no such operator."""
+    return "no such" if reader is None else ", ".join(f"`{key}`" for key in reader.parameters)
 
 
 def parameter_cell(reader: OpReader, key: str) -> str:

@@ -8,11 +8,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from volconv.engine.naive_engine import run_naive
+from volconv.engine.naive_nodes import TWINS
 from volconv.formats.in_memory import ArraySource
 from volconv.graph.build import build_graph, make_loader
 from volconv.graph.model import INPUT, Graph
 from volconv.graph.passes import optimise
-from volconv.kernels import naive
+from volconv.kernels import naive, naive_shapes
 from volconv.ops.base import Wire
 from volconv.ops.batch_norm import BatchNorm, scale_and_shift
 from volconv.run.arrays import run_graph
@@ -102,6 +103,52 @@ def sums(draw, source, wires):
 
 
 @st.composite
+def combinations(draw, source, wires, squared):
+    """A sum, difference or, once, a product of `source` and what fits it, one of them spread over the other."""
+    shape, channels = wires[source].shape, wires[source].channels
+    fits = [
+        name
+        for name, wire in wires.items()
+        if 1 in (wire.channels, channels, wire.channels // channels)
+        and all(1 in (n, m) or n == m for n, m in zip(wire.shape, shape, strict=True))
+    ]
+    pair = draw(st.permutations([source, draw(st.sampled_from(fits))]))
+    return {"op": draw(st.sampled_from(["Add", "Sub"] if squared else ["Add", "Sub", "Mul"])), "inputs": pair}
+
+
+@st.composite
+def joins(draw, source, wires):
+    """The channels of `source` and of others of its size."""
+    mates = [name for name, wire in wires.items() if wire.shape == wires[source].shape]
+    others = draw(st.lists(st.sampled_from(mates), min_size=1, max_size=2))
+    return {"op": "Concat", "inputs": draw(st.permutations([source, *others]))}
+
+
+@st.composite
+def shapes(draw, wire):
+    """A part of a volume, or a volume with a border."""
+    op = draw(st.sampled_from(["Slice", "Slice", "Pad", "Pad", "Flip", "Crop"]))
+    dims = draw(st.lists(st.sampled_from([1, 2, 3, 4]), min_size=1, max_size=4, unique=True))
+    if op == "Flip":
+        return {"op": op, "dims": dims}
+    if op == "Crop":
+        return {"op": op, "low": draw(triples(0, 1)), "high": draw(triples(0, 1))}
+    if op == "Slice":
+        ends = [draw(st.sampled_from([1, 1, 2, n])) for n in ((wire.channels, *wire.shape)[dim - 1] for dim in dims)]
+        return {"op": op, "dim": dims, "end": ends, "step": [draw(st.integers(1, 2)) for _ in dims]}
+    mode = draw(st.sampled_from(["constant", "reflect", "replicate", "circular"]))
+    padding = draw(st.lists(st.integers(-1 if mode != "circular" else 0, 2), min_size=6, max_size=6))
+    return {"op": op, "padding": padding, "mode": mode, **({"value": 0.75} if mode == "constant" else {})}
+
+
+@st.composite
+def channel_norms(draw, channels):
+    rng = np.random.default_rng(draw(st.integers(0, 9)))
+    weight, bias = rng.standard_normal((2, channels)).tolist()
+    return {"op": "LayerNorm", "eps": 0.1, "weight": weight, "bias": bias}
+
+
+@st.composite
 def levels(draw, source, wire, name):
     """A strided convolution down, a transposed one up to the same size, and the skip: three stages."""
     stride, kernel = draw(triples(1, 2)), draw(st.sampled_from([1, 3]))
@@ -127,9 +174,11 @@ def pipelines(draw, outputs=(1, 3, 16, 24), pointwise=tuple(POINTWISE)):
     for n in range(draw(st.integers(1, 8))):
         source = draw(st.sampled_from([list(wires)[-1], *wires]))
         wire = wires[source]
+        squared = any(stage["op"] == "Mul" for stage in stages)
         kinds = [convolutions(wire.channels, outputs), convolutions(wire.channels, outputs), transposed(outputs),
                  dense(), generated(), st.sampled_from(pointwise), st.sampled_from(pointwise), norms(wire.channels),
-                 sums(source, wires), sums(source, wires), levels(source, wire, f"s{n}")]  # fmt: skip
+                 sums(source, wires), combinations(source, wires, squared), joins(source, wires),
+                 shapes(wire), shapes(wire), channel_norms(wire.channels), levels(source, wire, f"s{n}")]  # fmt: skip
         drawn = draw(draw(st.sampled_from(kinds)))
         more = [dict(stage) for stage in (drawn if isinstance(drawn, list) else [drawn])]
         more[-1]["name"] = f"s{n}"
@@ -191,6 +240,12 @@ def twin_and_bound(node, inputs, eps):
     """Return what the naive twin makes of `inputs`, and how far from it rounding may lead."""
     if node.op.kernel == "add":
         return naive.add(inputs), 4 * eps * naive.add([np.abs(x) for x in inputs])
+    if node.op.kernel in ("arithmetic", "concat"):
+        expected = TWINS[node.op.kernel](node.op, inputs, {})
+        scale = np.abs(expected)
+        if getattr(node.op, "kind", "") in ("add", "sub"):
+            scale = naive_shapes.arithmetic([np.abs(x) for x in inputs], "add")
+        return expected, 4 * eps * (scale + 1)
     (x,) = inputs
     alone = Graph(
         Wire(x.shape[1:], x.shape[0], node.wire.dtype), (replace(node, inputs=(INPUT,)),), (node.name,)
@@ -199,6 +254,10 @@ def twin_and_bound(node, inputs, eps):
     if isinstance(node.op, BatchNorm):
         scale, shift = scale_and_shift(node.op, node.tensors)
         return expected, 4 * eps * (naive.affine(np.abs(x), np.abs(scale), np.abs(shift)) + 1)
+    if node.op.kernel == "layer_norm":
+        scale = np.abs(x).max(axis=0) / np.sqrt(x.astype("f8").var(axis=0) + node.op.eps)
+        weight, bias = (np.abs(node.tensors[name]).max() for name in ("weight", "bias"))
+        return expected, 16 * eps * np.sqrt(len(x)) * (scale * (1 + scale) * weight + bias)
     if not node.op.kernel.startswith("conv"):
         return expected, 4 * eps * (np.sqrt(5) * np.abs(expected) + 1)
     positive = {key: np.abs(tensor) for key, tensor in node.tensors.items()}

@@ -92,8 +92,9 @@ def test_how_many_stages_are_read(stage, message):
 
 
 def test_channels_have_to_agree():
-    stages = [conv("two", 1, out_channels=2), {"op": "Add", "inputs": ["two", "input"]}]
-    with pytest.raises(ShapeError, match="inputs of 2, 1 channels, expected as many in each"):
+    two, three = conv("two", 1, out_channels=2), conv("three", 1, input="input", out_channels=3)
+    stages = [two, three, {"op": "Add", "inputs": ["two", "three"]}]
+    with pytest.raises(ShapeError, match="inputs of 2, 3 channels, expected as many in each, or 1"):
         graph_of(stages)
 
 

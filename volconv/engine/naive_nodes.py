@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..graph.model import Node
-from ..kernels import naive
+from ..kernels import naive, naive_shapes
 from ..ops.activations import Activation
 from ..ops.affine import Affine
+from ..ops.arithmetic import Arithmetic
+from ..ops.base import Wire
 from ..ops.batch_norm import BatchNorm
 from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
+from ..ops.layer_norm import LayerNorm
+from ..ops.pad import Pad
+from ..ops.slice import Slice
 
 Floats = NDArray[np.float64]
 Tensors = Mapping[str, Floats]
@@ -34,7 +40,14 @@ def run_node(node: Node, inputs: Sequence[Floats], *, skip_outside: bool = False
     if isinstance(node.op, Affine):
         parts = (np.asarray(part, kept_dtype(node)) for part in (node.op.scale, node.op.shift))
         return naive.affine(inputs[0], *parts)
-    return TWINS[node.op.kernel](node.op, inputs, tensors)
+    return TWINS[node.op.kernel](_as_held(node.op, kept_dtype(node)), inputs, tensors)
+
+
+def _as_held(op: Any, dtype: type[np.floating[Any]]) -> Any:
+    """Return `op` with its constants as kernels hold them."""
+    if isinstance(op, Arithmetic | Pad):
+        return replace(op, value=np.asarray(op.value, dtype).tolist())
+    return op
 
 
 def kept_dtype(node: Node) -> type[np.floating[Any]]:
@@ -68,10 +81,30 @@ def _pointwise(op: Activation | BatchNorm, inputs: Sequence[Floats], tensors: Te
     return naive.batch_norm(inputs[0], mean, variance, tensors.get("weight"), tensors.get("bias"), op.eps)
 
 
+def _arithmetic(op: Arithmetic, inputs: Sequence[Floats], tensors: Tensors) -> Floats:  # noqa: ARG001
+    value = [np.reshape(op.value, (-1, 1, 1, 1))] if op.value else []
+    return naive_shapes.arithmetic([*inputs, *value], op.kind)
+
+
+def _layer_norm(op: LayerNorm, inputs: Sequence[Floats], tensors: Tensors) -> Floats:
+    return naive_shapes.layer_norm(inputs[0], tensors.get("weight"), tensors.get("bias"), op.eps)
+
+
+def _slice(op: Slice, inputs: Sequence[Floats], tensors: Tensors) -> Floats:  # noqa: ARG001
+    (x,) = inputs
+    out = op.out_wire((Wire((x.shape[1], x.shape[2], x.shape[3]), x.shape[0]),))
+    return naive_shapes.take(x, op.start, (out.channels, *out.shape), op.step)
+
+
 TWINS: dict[str, Twin] = {
     "add": lambda op, inputs, tensors: naive.add(inputs),  # noqa: ARG005
+    "arithmetic": _arithmetic,
+    "concat": lambda op, inputs, tensors: naive_shapes.concat(inputs),  # noqa: ARG005
     "conv_transpose": _conv_transpose,
     "copy": lambda op, inputs, tensors: inputs[0],  # noqa: ARG005
+    "layer_norm": _layer_norm,
+    "pad": lambda op, inputs, tensors: naive_shapes.pad(inputs[0], op.low, op.high, op.mode, op.value),  # noqa: ARG005
     "pointwise": _pointwise,
+    "slice": _slice,
     "vector_norm": lambda op, inputs, tensors: naive.vector_norm(inputs[0]),  # noqa: ARG005
 }

@@ -71,8 +71,8 @@ def _build_node(stage: Stage, volume: Wire, nodes: Mapping[str, Node], dialect: 
             known = ", ".join(reader.tensors) or "none"
             values.fail(name, f"tensor {name!r}", f"one that {stage.op} wants: {known}{nearest(name, reader.tensors)}")
     try:
-        check_inputs(stage.inputs, volume, nodes)
-        op, tensors = _read(stage, reader, values, wires[0], loader)
+        check_inputs(stage.inputs, volume, nodes, broadcast=reader.broadcast)
+        op, tensors = _read(stage, reader, values, wires, loader)
         return Node(stage.name, stage.op, op, stage.inputs, op.out_wire(wires), tensors)
     except ShapeError as error:
         if error.file or error.where:
@@ -105,11 +105,12 @@ def _find_reader(stage: Stage, dialect: Dialect) -> OpReader:
 
 
 def _read(
-    stage: Stage, reader: OpReader, values: Values, wire: Wire, loader: TensorLoader
+    stage: Stage, reader: OpReader, values: Values, wires: tuple[Wire, ...], loader: TensorLoader
 ) -> tuple[Op, dict[str, Array]]:
     """Return a stage's operator and its weights in canonical layout."""
+    wire = wires[0]
     if not reader.tensors:
-        return reader.read(values, Context(wire.channels, shape=wire.shape)), {}
+        return reader.read(values, Context(wire.channels, shape=wire.shape, inputs=wires)), {}
     source = _source(stage, "weight")
     sought = reader.follows_weight and not isinstance(source, InitSource)
     weight = loader.find(source, stage, reader, wire) if sought else None
@@ -120,7 +121,7 @@ def _read(
         values = replace_values(values, kernel_size=list(weight.shape[2:]))
     depthwise = isinstance(source, GeneratorSource)
     shape = None if weight is None else loader.reader_of(source, reader, weight).plain_shape(weight.shape)
-    op = reader.read(values, Context(wire.channels, shape, depthwise, wire.shape))
+    op = reader.read(values, Context(wire.channels, shape, depthwise, wire.shape, wires))
     wanted_shapes = reader.stored_shapes(op)
     for name in stage.tensors:
         if name not in wanted_shapes:

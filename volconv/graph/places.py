@@ -10,7 +10,7 @@ from ..ops.merge import ROUNDING_VOXELS, describe_place, merge_wires, voxels_apa
 from .model import INPUT, Graph, Node
 
 
-def check_inputs(names: Sequence[str], volume: Wire, nodes: Mapping[str, Node]) -> None:
+def check_inputs(names: Sequence[str], volume: Wire, nodes: Mapping[str, Node], *, broadcast: bool = False) -> None:
     """Raise `ShapeError` unless the wires called `names` share one grid; it names the paths that lead to them.
 
     Parameters
@@ -21,12 +21,14 @@ def check_inputs(names: Sequence[str], volume: Wire, nodes: Mapping[str, Node]) 
         Of the input volume.
     nodes : mapping
         Every earlier stage by name.
+    broadcast : bool
+        Whether a length of 1 fits every other.
     """
     wires = [_wire(name, volume, nodes) for name in names]
     try:
-        merge_wires(wires)
+        merge_wires(wires, broadcast=broadcast)
     except ShapeError:
-        merge_wires(wires, [_quoted(name, volume, nodes) for name in names])
+        merge_wires(wires, [_quoted(name, volume, nodes) for name in names], broadcast=broadcast)
 
 
 def list_disagreements(graph: Graph) -> Iterator[str]:
@@ -36,7 +38,9 @@ def list_disagreements(graph: Graph) -> Iterator[str]:
         if len(node.inputs) < 2:
             continue
         wires = [_wire(name, graph.input, nodes) for name in node.inputs]
-        kept = min(range(len(wires)), key=lambda n: voxels_apart(node.wire, wires[n]))
+        # where an input is spread it lies nowhere in particular: those of the result's own size say more
+        order = [(voxels_apart(node.wire, wire), wire.shape != node.wire.shape) for wire in wires]
+        kept = min(range(len(wires)), key=order.__getitem__)
         apart = [voxels_apart(wires[kept], wire) for wire in wires]
         worst = max(range(len(wires)), key=apart.__getitem__)
         if apart[worst] > ROUNDING_VOXELS:

@@ -16,6 +16,7 @@ from ..ops.activations import Activation
 from ..ops.base import Array, Op, Wire
 from ..ops.batch_norm import BatchNorm
 from ..ops.keras_layout import KERAS, as_keras, keras_key
+from ..ops.layer_norm import LayerNorm
 from ..ops.reader import Dialect, OpReader
 from ..ops.registry import find_layouts, get_dialect
 from ..spec.model import FileSource, GeneratorSource, InitSource, InlineSource, KeySource, Spec, Stage, TensorSource
@@ -194,8 +195,8 @@ class TensorLoader:
 def initial_tensor(dialect: Dialect, op: Op, reader: OpReader, name: str, seed: int, stream: str) -> Array:
     """Return random numbers for tensor `name` of `op`, in the dialect's layout and from its distribution.
 
-    Slopes of a PReLU are 0.25 in every dialect, as He et al. (2015) start them; batch normalisation starts as none:
-    weights and variances 1, biases and means 0.
+    Slopes of a PReLU are 0.25 in every dialect, as He et al. (2015) start them; batch and layer normalisation start as
+    none: weights and variances 1, biases and means 0.
 
     Parameters
     ----------
@@ -205,7 +206,7 @@ def initial_tensor(dialect: Dialect, op: Op, reader: OpReader, name: str, seed: 
     shape = reader.stored_shapes(op)[name]
     if isinstance(op, Activation):
         return np.full(shape, 0.25)
-    if isinstance(op, BatchNorm):
+    if isinstance(op, BatchNorm | LayerNorm):
         return np.full(shape, 1.0 if name in ("weight", "running_var") else 0.0)
     initial = dialect.initial(op, name, reader.rank)
     return make_initial(Distribution(initial.kind, initial.scale), shape, seed, stream)

@@ -58,7 +58,7 @@ class Wire:
             return Wire(shape, channels, self.dtype, self.voxel_map, self.spacing_mm, self.moves)
         spacing = self.spacing_mm
         if spacing is not None:
-            d, h, w = (s * m for s, m in zip(spacing, step.scale, strict=True))
+            d, h, w = (s * m for s, m in zip(spacing, map(abs, step.scale), strict=True))
             spacing = (d, h, w)
         return Wire(shape, channels, self.dtype, step.after(self.voxel_map), spacing, self.moves + 1)
 
@@ -67,7 +67,8 @@ class Op(Protocol):
     """One operator with all its parameters."""
 
     kernel: ClassVar[str]
-    """Which family of kernels computes it: conv, conv_transpose, pointwise, add, vector_norm, copy."""
+    """Which family of kernels computes it: conv, conv_transpose, pointwise, add, arithmetic, concat, copy, layer_norm,
+    pad, slice, vector_norm."""
 
     @property
     def padding_mode(self) -> str | None:

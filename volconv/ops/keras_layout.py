@@ -2,6 +2,7 @@
 
     convolution     (*k, I/G, O)
     transposed      (*k, O, I)
+    Dense           (I, O)
     PReLU           (1, …, 1, C), one slope a channel
 
 The last two axes are swapped and moved to the front; transposed kernels are flipped in neither framework. Reference:
@@ -25,6 +26,8 @@ KERAS = "keras"
 
 _NAMES = {
     "Conv": {"weight": "kernel"},
+    "Linear": {"weight": "kernel"},
+    "LayerNorm": {"weight": "gamma", "bias": "beta"},
     "PReLU": {"weight": "alpha"},
     "BatchNorm": {
         "weight": "gamma",
@@ -42,11 +45,13 @@ _NUMBERS = {"weight": 0, "bias": 1, "running_mean": 2, "running_var": 3}
 def as_keras(reader: OpReader) -> OpReader:
     """Return `reader` with Keras's layout of its tensors in place of its dialect's."""
     rank = reader.rank
-    convolves = _is_convolution(reader)
+    convolves, is_dense = _is_convolution(reader), reader.name == "Linear"
 
     def stored_shapes(op: Op) -> Mapping[str, Shape]:
         if isinstance(op, Activation):
             return {name: (*[1] * rank, *shape) for name, shape in op.tensor_shapes().items()}
+        if is_dense:
+            return {name: shape[::-1] for name, shape in reader.stored_shapes(op).items()}
         if not convolves:
             return op.tensor_shapes()
         shapes = dict(plain_shapes(rank)(op))
@@ -56,11 +61,15 @@ def as_keras(reader: OpReader) -> OpReader:
     def canonical(op: Op, name: str, stored: Array) -> Array:
         if convolves and name == "weight":
             stored = np.ascontiguousarray(stored.transpose(rank + 1, rank, *range(rank)))
+        elif is_dense and name == "weight":
+            stored = np.ascontiguousarray(stored.T)
         return stored.reshape(op.tensor_shapes()[name])
 
     def plain_shape(shape: Shape) -> Shape:
         if convolves:
             return (shape[-1], shape[-2], *shape[:-2]) if len(shape) == rank + 2 else shape
+        if is_dense:
+            return shape[::-1]
         return shape[-1:] if all(n == 1 for n in shape[:-1]) else shape
 
     return replace(reader, stored_shapes=stored_shapes, canonical=canonical, plain_shape=plain_shape)

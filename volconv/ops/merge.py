@@ -7,9 +7,12 @@ difference below one voxel stands; `volconv.graph.places` names the two paths.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import Any
 
 from ..errors import ShapeError
+from ..geometry import Triple, VoxelMap
 from .base import Wire
 
 ROUNDING_VOXELS = 1e-6
@@ -18,7 +21,7 @@ LIMIT_VOXELS = 1.0
 """Differences from here on are errors."""
 
 
-def merge_wires(inputs: Sequence[Wire], names: Sequence[str] = ()) -> Wire:
+def merge_wires(inputs: Sequence[Wire], names: Sequence[str] = (), *, broadcast: bool = False) -> Wire:
     """Return the wire whose grid the result has: that of the path with the fewest changes of grid, the first of equals.
 
     Each change may put voxels half a voxel off, so the shortest path says best where they lie.
@@ -29,6 +32,8 @@ def merge_wires(inputs: Sequence[Wire], names: Sequence[str] = ()) -> Wire:
         At least one.
     names : sequence of str, optional
         What to call each in a message.
+    broadcast : bool
+        Whether a length of 1 fits every other: along such an axis the longer inputs alone say where voxels lie.
 
     Raises
     ------
@@ -36,34 +41,70 @@ def merge_wires(inputs: Sequence[Wire], names: Sequence[str] = ()) -> Wire:
         For different sizes or types, or voxels that lie a voxel or more apart.
     """
     names = names or [f"input {n}" for n in range(1, len(inputs) + 1)]
-    first = inputs[0]
-    for name, wire in zip(names, inputs, strict=True):
-        if wire.shape != first.shape:
+    _check_sizes(inputs, names, broadcast)
+    shape = _full_shape(inputs)
+    kept = [_says_where(inputs, axis, shape) for axis in range(3)]
+    for best in dict.fromkeys(kept):
+        for name, wire in zip(names, inputs, strict=True):
+            apart = voxels_apart(inputs[best], wire)
+            if apart >= LIMIT_VOXELS:
+                raise ShapeError(
+                    f"{names[best]} {describe_place(inputs[best])} and {name} {describe_place(wire)}: up to {apart:g} "
+                    "voxels apart, expected paths that agree on where a voxel lies"
+                )
+    return inputs[kept[0]] if len(set(kept)) == 1 else _joined([inputs[n] for n in kept])
+
+
+def _check_sizes(inputs: Sequence[Wire], names: Sequence[str], broadcast: bool) -> None:
+    rule = "or 1 along an axis" if broadcast else "which a volume has whose size the strides divide"
+    for (name, wire), (other_name, other) in combinations(zip(names, inputs, strict=True), 2):
+        pairs = zip(wire.shape, other.shape, strict=True)
+        if any(n != m and not (broadcast and 1 in (n, m)) for n, m in pairs):
             raise ShapeError(
-                f"{names[0]} of {_times(first)} voxels and {name} of {_times(wire)}, expected equal sizes, which a "
-                "volume has whose size the strides divide"
+                f"{name} of {_times(wire)} voxels and {other_name} of {_times(other)}, expected equal sizes, {rule}"
             )
-        if wire.dtype != first.dtype:
-            raise ShapeError(f"{names[0]} in {first.dtype} and {name} in {wire.dtype}, expected one type")
-    kept = min(range(len(inputs)), key=lambda n: inputs[n].moves)
-    for name, wire in zip(names, inputs, strict=True):
-        apart = voxels_apart(inputs[kept], wire)
-        if apart >= LIMIT_VOXELS:
-            raise ShapeError(
-                f"{names[kept]} {describe_place(inputs[kept])} and {name} {describe_place(wire)}: up to {apart:g} "
-                "voxels apart, expected paths that agree on where a voxel lies"
-            )
-    return inputs[kept]
+        if wire.dtype != other.dtype:
+            raise ShapeError(f"{name} in {wire.dtype} and {other_name} in {other.dtype}, expected one type")
+
+
+def _full_shape(inputs: Sequence[Wire]) -> Triple:
+    d, h, w = (max(wire.shape[axis] for wire in inputs) for axis in range(3))
+    return (d, h, w)
+
+
+def _says_where(inputs: Sequence[Wire], axis: int, shape: Triple) -> int:
+    """Return the number of the input whose voxels those of the result are along `axis`."""
+
+    def order(n: int) -> tuple[bool, bool, int]:
+        return inputs[n].shape[axis] != shape[axis], inputs[n].shape != shape, inputs[n].moves
+
+    return min(range(len(inputs)), key=order)
+
+
+def _joined(along: Sequence[Wire]) -> Wire:
+    """Return a wire of which each axis is that of one of three."""
+    d, h, w = along
+
+    def each(values: Callable[[Wire], Sequence[Any]]) -> Any:
+        return (values(d)[0], values(h)[1], values(w)[2])
+
+    spacing = None if any(wire.spacing_mm is None for wire in along) else each(lambda wire: wire.spacing_mm or ())
+    places = VoxelMap(each(lambda wire: wire.voxel_map.scale), each(lambda wire: wire.voxel_map.offset))
+    moves = max(wire.moves for wire in along)
+    return Wire(each(lambda wire: wire.shape), d.channels, d.dtype, places, spacing, moves)
 
 
 def voxels_apart(a: Wire, b: Wire) -> float:
-    """Return how far apart two wires of one shape put the same voxel, at most, in voxels of `a`."""
+    """Return how far apart two wires put the same voxel, at most, in voxels of `a`, along axes of equal length."""
+    maps = zip(a.voxel_map.scale, a.voxel_map.offset, b.voxel_map.scale, b.voxel_map.offset, strict=True)
     return max(
-        abs((bs - as_) * index + bo - ao) / as_
-        for as_, ao, bs, bo, length in zip(
-            a.voxel_map.scale, a.voxel_map.offset, b.voxel_map.scale, b.voxel_map.offset, a.shape, strict=True
-        )
-        for index in (0, length - 1)
+        (
+            abs(((bs - as_) * index + bo - ao) / as_)
+            for (as_, ao, bs, bo), n, other in zip(maps, a.shape, b.shape, strict=True)
+            for index in (0, n - 1)
+            if n == other
+        ),
+        default=0.0,
     )
 
 

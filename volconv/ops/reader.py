@@ -8,7 +8,7 @@ from typing import Any
 
 from ..geometry import Triple
 from ..values import Values
-from .base import Array, Op
+from .base import Array, Op, Wire
 from .initial import Initial
 
 Shape = tuple[int, ...]
@@ -29,12 +29,15 @@ class Context:
     shape : tuple of int or None
         D, H, W of the stage's input. None where a layer is made before it has seen one: padding that follows from
         the size is then 0, and what depends on it unchecked.
+    inputs : tuple of Wire
+        Everything the stage reads; empty where a layer is made before it has seen an input.
     """
 
     in_channels: int
     weight_shape: Shape | None = None
     depthwise: bool = False
     shape: Triple | None = None
+    inputs: tuple[Wire, ...] = ()
 
 
 def _no_tensors(op: Op) -> Mapping[str, Shape]:
@@ -89,6 +92,8 @@ class OpReader:
         Tensors that files hold beside the wanted ones and that change nothing.
     inputs : (int, int or None)
         Fewest and most stages it reads; None: any number.
+    broadcast : bool
+        Whether inputs of one channel, or of length 1 along an axis, stand for all of them.
     refused : mapping
         Parameters that other dialects know and this one has not, to the reason.
     unbatched : bool
@@ -112,6 +117,7 @@ class OpReader:
     check_tensors: Callable[[Op, Mapping[str, Array], str], None] = _no_fault
     ignored: tuple[str, ...] = ()
     inputs: tuple[int, int | None] = (1, 1)
+    broadcast: bool = False
     refused: Mapping[str, str] = field(default_factory=dict)
     unbatched: bool = True
     output_size: bool = False

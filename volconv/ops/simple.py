@@ -1,4 +1,4 @@
-"""Readers of the operators that mean the same in every dialect: activations, Add, Affine, Clip, VectorNorm, …"""
+"""Readers of the operators that mean the same in every dialect: activations, arithmetic, Affine, Clip, VectorNorm, …"""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from ..values import Values
 from .activations import Activation
-from .add import Add
 from .affine import Affine
+from .arithmetic_reader import ARITHMETIC_READERS
 from .base import Op
 from .identity import Identity
 from .reader import NUMBER, NUMBERS, Context, OpReader
@@ -86,7 +86,7 @@ SIMPLE_READERS: dict[str, OpReader] = {
     "PReLU": OpReader("PReLU", {"num_parameters": {"type": "integer", "minimum": 1}}, _read_prelu, tensors=("weight",)),
     "Clip": OpReader("Clip", {"min": NUMBER, "max": NUMBER}, _read_clip),
     "Affine": OpReader("Affine", {"scale": NUMBERS, "shift": NUMBERS}, _read_affine),
-    "Add": OpReader("Add", {}, _plain_reader(Add), inputs=(2, None)),
+    **ARITHMETIC_READERS,
     "VectorNorm": OpReader("VectorNorm", {}, _plain_reader(VectorNorm)),
     "Identity": OpReader("Identity", {}, _plain_reader(Identity)),
 }

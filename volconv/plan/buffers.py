@@ -106,11 +106,39 @@ def _written(graph: Graph, kernels: Mapping[str, ConvKernel]) -> dict[str, tuple
             kernel = kernels[node.name]
             stored = -(-channels // kernel.channel_multiple) * kernel.channel_multiple
             out[node.name] = ("last", stored) if kernel.writes == "last" else ("first", channels)
-        elif node.op.kernel == "vector_norm" or out[node.inputs[0]][0] == "first":
-            out[node.name] = ("first", channels)
         else:
-            out[node.name] = out[node.inputs[0]]
+            layout, stored = out[_leading(graph, node)]
+            if node.op.kernel == "vector_norm":
+                layout = "first"
+            elif node.op.kernel == "concat":
+                layout = _joined_layout(graph, node, kernels, layout)
+            if channels != graph.wire(_leading(graph, node)).channels:
+                stored = _rounded(channels, kernels)
+            out[node.name] = (layout, channels if layout == "first" else stored)
     return out
+
+
+def _leading(graph: Graph, node: Node) -> str:
+    """Return which input's layout `node` writes: the first of the largest, for those spread over it are moved least."""
+    sizes = {name: prod(graph.wire(name).shape) * graph.wire(name).channels for name in node.inputs}
+    return max(node.inputs, key=sizes.__getitem__)
+
+
+def _joined_layout(graph: Graph, node: Node, kernels: Mapping[str, ConvKernel], layout: Layout) -> Layout:
+    """Return the layout in which all who read joined channels want them, `layout` where they differ or take any."""
+    wanted = {kernels[reader.name].reads for reader in graph.consumers(node.name) if reader.name in kernels}
+    return "last" if wanted == {"last"} else "first" if wanted == {"first"} else layout
+
+
+def _rounded(channels: int, kernels: Mapping[str, ConvKernel]) -> int:
+    """Return how many channels are stored where they lie side by side: voxels that begin at a vector load faster."""
+    multiple = max((kernel.channel_multiple for kernel in kernels.values()), default=1)
+    return -(-channels // multiple) * multiple
+
+
+def _looks_up(node: Node, kernel: ConvKernel | None) -> bool:
+    """Return whether `node` finds what stands outside a domain by itself, so that it need not be stored."""
+    return node.op.kernel == "pad" or (kernel is not None and kernel.name == "sweep")
 
 
 def _place(
@@ -131,12 +159,12 @@ def _place(
             needs: Layout = layout
             if kernel is not None:
                 needs = layout if kernel.reads == "any" else kernel.reads
-            elif len(node.inputs) > 1:
-                needs = written[node.name][0]
+            elif len(node.inputs) > 1 and node.op.kernel != "concat" and graph.wire(wire).shape == node.wire.shape:
+                needs = written[node.name][0]  # rows of all inputs in step; copies and single values take any
             mode = node.op.padding_mode if reads_outside(node, i, graph.wire(wire)) else None
             wanted.append(((node.name, i), needs, mode))
             if mode is not None:
-                (looked_up if kernel is not None and kernel.name == "sweep" else stored).add((needs, mode))
+                (looked_up if _looks_up(node, kernel) else stored).add((needs, mode))
     looked_up -= stored
     home_mode = next((mode for _, needs, mode in wanted if needs == layout and mode), None)
     home = Buffer(wire, wire, layout, channels, home_mode, filled=(layout, str(home_mode)) not in looked_up)
@@ -166,9 +194,7 @@ def _copy(
     name = f"{home.wire}:{layout}:{mode or 'plain'}"
     if name not in out.buffers:
         channels = graph.wire(home.wire).channels
-        if layout == "last":  # voxels that begin at a vector's length load faster
-            multiple = max(kernel.channel_multiple for kernel in kernels.values())
-            channels = -(-channels // multiple) * multiple
+        channels = _rounded(channels, kernels) if layout == "last" else channels
         out.buffers[name] = Buffer(name, home.wire, layout, channels, mode, home.name, filled)
         out.steps.append(Step("copy", name, (home.name,)))
     return out.buffers[name]

@@ -35,6 +35,8 @@ class Case:
         Weights where random ones will not do.
     inputs : int
         How many it reads: the volume itself, then the volume scaled and shifted in different ways.
+    parts : tuple of Op
+        What makes each input but the first smaller before it is scaled; without them all inputs are of one size.
     """
 
     op: Op
@@ -42,6 +44,7 @@ class Case:
     channels: int
     tensors: dict[str, NDArray[Any]] = field(default_factory=dict)
     inputs: int = 1
+    parts: tuple[Op, ...] = ()
 
     def graph(self, dtype: str, seed: int = 0) -> Graph:
         """Return the graph of this operator alone, with random weights."""
@@ -49,13 +52,20 @@ class Case:
         tensors = {name: rng.standard_normal(shape).astype(dtype) for name, shape in self.op.tensor_shapes().items()}
         tensors.update(self.tensors)
         wire = Wire(self.shape, self.channels, dtype)
-        others = [
-            Node(f"in{n}", "Affine", Affine((1.0 / n - 2.0,), (0.5 * n,)), (INPUT,), wire)
-            for n in range(1, self.inputs)
-        ]
-        names, wires = (INPUT, *(node.name for node in others)), (wire,) * self.inputs
-        node = Node("op", type(self.op).__name__, self.op, names, self.op.out_wire(wires), tensors)
-        return Graph(wire, (*others, node), ("op",))
+        before: list[Node] = []
+        inputs = [INPUT]
+        wires = [wire]
+        for n in range(1, self.inputs):
+            source = INPUT
+            if self.parts:
+                part = self.parts[n - 1]
+                before.append(Node(f"part{n}", type(part).__name__, part, (INPUT,), part.out_wire((wire,))))
+                source = before[-1].name
+            wires.append(before[-1].wire if self.parts else wire)
+            before.append(Node(f"in{n}", "Affine", Affine((1.0 / n - 2.0,), (0.5 * n,)), (source,), wires[-1]))
+            inputs.append(before[-1].name)
+        node = Node("op", type(self.op).__name__, self.op, tuple(inputs), self.op.out_wire(tuple(wires)), tensors)
+        return Graph(wire, (*before, node), ("op",))
 
     def values(self, dtype: str, seed: int = 1) -> NDArray[Any]:
         """Return random input (C, D, H, W)."""

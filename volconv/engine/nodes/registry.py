@@ -10,10 +10,15 @@ from .base import Family
 
 FAMILIES = {
     "add": "addition",
+    "arithmetic": "arithmetic",
+    "concat": "concatenation",
     "conv": "convolution",
     "conv_transpose": "transposed",
     "copy": "copying",
+    "layer_norm": "layer_norm",
+    "pad": "padding",
     "pointwise": "pointwise",
+    "slice": "slicing",
     "vector_norm": "vector_norm",
 }
 """`Op.kernel` to the module beside this one; modules load on first use, with the kernels they call."""

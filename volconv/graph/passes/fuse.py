@@ -14,7 +14,7 @@ from ...ops.affine import Affine
 from ...ops.batch_norm import BatchNorm
 from ..model import Graph, Node
 
-_HEADS = ("conv", "conv_transpose", "add")
+_HEADS = ("conv", "conv_transpose", "add", "arithmetic")
 _SCALING = (Affine, BatchNorm)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from ...values import Values, describe
 from ..base import Op
+from ..channel_readers import channel_readers
 from ..conv3d import Conv3d
 from ..conv_layout import as_convolution, last, plain_shapes
 from ..conv_reader import (
@@ -37,7 +38,9 @@ from ..conv_reader import (
 from ..conv_transpose3d import ConvTranspose3d
 from ..initial import uniform_by_fan
 from ..norm_reader import AFFINE, EPS, NUM_FEATURES, TRACKED, format_norm, make_norm_reader, momentum
+from ..pad_readers import pad_readers
 from ..reader import INT, INTS, Context, Dialect, OpReader
+from ..shape_readers import shape_readers
 from ..simple import SIMPLE_READERS
 from ..window import PADDING_MODES
 
@@ -154,6 +157,9 @@ DIALECT = Dialect(
         "BatchNorm3d": _norm("BatchNorm3d", 3),
         "BatchNorm2d": _norm("BatchNorm2d", 2),
         **SIMPLE_READERS,
+        **shape_readers("lucid"),
+        **pad_readers("lucid"),
+        **channel_readers("lucid"),
     },
     uniform_by_fan,
 )

@@ -25,6 +25,7 @@ from typing import Any
 from ...errors import ShapeError
 from ...values import Values, describe
 from ..base import AXIS_NAMES, Op
+from ..channel_readers import channel_readers
 from ..conv3d import Conv3d
 from ..conv_layout import as_convolution, grouped_shapes, grouped_to_plain, last
 from ..conv_reader import (
@@ -42,7 +43,9 @@ from ..conv_reader import (
 from ..conv_transpose3d import ConvTranspose3d
 from ..initial import Initial
 from ..norm_reader import AFFINE, EPS, NUM_FEATURES, TRACKED, format_norm, make_norm_reader, momentum
+from ..pad_readers import pad_readers
 from ..reader import INT, INTS, Context, Dialect, OpReader
+from ..shape_readers import shape_readers
 from ..simple import SIMPLE_READERS
 
 _MODES = ("zeros", "reflect", "replicate")
@@ -216,6 +219,13 @@ _BATCH_NORM = make_norm_reader(
 
 DIALECT = Dialect(
     "megengine",
-    {**{kind.name: kind.reader() for kind in _KINDS}, "BatchNorm2d": _BATCH_NORM, **SIMPLE_READERS},
+    {
+        **{kind.name: kind.reader() for kind in _KINDS},
+        "BatchNorm2d": _BATCH_NORM,
+        **SIMPLE_READERS,
+        **shape_readers("megengine"),
+        **pad_readers("megengine"),
+        **channel_readers("megengine"),
+    },
     initial_normal,
 )
