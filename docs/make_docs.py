@@ -67,6 +67,8 @@ NORM_INTRODUCTION = (
     "`NAME.running_mean` and so on; `num_batches_tracked` is not read. Behind a convolution or a sum it is",
     "applied as values are stored; before one it stays a stage of its own.",
 )
+READER_FAMILIES = {"Pooling": "pool_reader", "Resampling": "resample_reader"}
+"""Title to the module of ``volconv.ops`` whose ``READERS`` hold, by dialect, operators with parameters of their own."""
 
 
 def make_pages() -> dict[str, str]:
@@ -184,10 +186,15 @@ def operators_page() -> str:
         lines += [f"## {name}", "", *table(("", *(d.name for d in dialects)), convolution_rows(name, dialects)), ""]
     for dialect in dialects:
         lines += [f"## The {dialect.name} dialect", "", *dialect_notes(dialect.name), ""]
-    norms = [name for name in names if dialects[0].readers[name].tensors == NORM_TENSORS]
+    norms = [
+        name for name in names if name in dialects[0].readers and dialects[0].readers[name].tensors == NORM_TENSORS
+    ]
     lines += [*norm_section(norms, dialects), ""]
     own = [name for name in names if name in WORDED]
     lines += [*worded_section(own, dialects), ""]
+    for title, module in READER_FAMILIES.items():
+        lines += family_section(title, module, dialects)
+        own += reader_names(module)
     lines += ["## Other operators", "", *OTHERS_INTRODUCTION, ""]
     rows = []
     for name, reader in dialects[0].readers.items():
@@ -263,10 +270,28 @@ def parameter_names(reader: OpReader | None) -> str:
     return "no such" if reader is None else ", ".join(f"`{key}`" for key in reader.parameters)
 
 
+def reader_names(module: str) -> list[str]:
+    """Return the operators that a module of ``volconv.ops`` reads, of all dialects."""
+    readers = import_module(f"volconv.ops.{module}").READERS.values()
+    return list(dict.fromkeys(name for own in readers for name in own))
+
+
+def family_section(title: str, module: str, dialects: list[Dialect]) -> list[str]:
+    """Return the section of the operators of one module: what it says about them, and a table of parameters each."""
+    text = inspect.getdoc(import_module(f"volconv.ops.{module}")) or ""
+    lines = [f"## {title}", "", *text.replace("``", "`").splitlines(), ""]
+    for name in reader_names(module):
+        readers = [dialect.readers.get(name) for dialect in dialects]
+        keys = dict.fromkeys(key for reader in readers if reader for key in reader.parameters)
+        rows = [(f"`{key}`", *("–" if r is None else parameter_cell(r, key) for r in readers)) for key in keys]
+        lines += [*table((f"`{name}`", *(d.name for d in dialects)), rows), ""]
+    return lines
+
+
 def parameter_cell(reader: OpReader, key: str) -> str:
     """Return what a dialect takes for a parameter, with its default, or why it refuses it."""
     if key not in reader.parameters:
-        return f"refused: {reader.refused[key]}"
+        return f"refused: {reader.refused[key]}" if key in reader.refused else "no such key"
     entry = reader.parameters[key]
     default = str(entry.get("default", ""))
     default = default.lower() if default in ("True", "False") else default

@@ -21,6 +21,7 @@ from ..ops.conv_transpose3d import ConvTranspose3d
 from ..ops.layer_norm import LayerNorm
 from ..ops.pad import Pad
 from ..ops.slice import Slice
+from .naive_resolution import RESOLUTION_TWINS
 
 Floats = NDArray[np.float64]
 Tensors = Mapping[str, Floats]
@@ -107,4 +108,5 @@ TWINS: dict[str, Twin] = {
     "pointwise": _pointwise,
     "slice": _slice,
     "vector_norm": lambda op, inputs, tensors: naive.vector_norm(inputs[0]),  # noqa: ARG005
+    **RESOLUTION_TWINS,
 }

@@ -11,8 +11,10 @@ from ..geometry import Triple
 from ..graph.model import Graph, Node
 from ..kernels.catalog import ConvKernel, conv_seconds
 from ..kernels.catalog_memory import packed_bytes, scratch_bytes
+from ..kernels.catalog_resample import resample_bytes
 from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
+from ..ops.resample import Resample
 from .buffers import Layouts, conv_shape
 from .memory import Places, place_buffers
 from .model import Window, share_interval
@@ -131,6 +133,8 @@ def price(
             shape = conv_shape(node.op, node.wire.dtype, node.algorithm)
             packed += sum(t.nbytes for t in node.tensors.values()) + packed_bytes(kernels[node.name], shape)
             scratch = max(scratch, scratch_bytes(kernels[node.name], shape, threads))
+        elif isinstance(node.op, Resample) and node.op.rule == "linear":
+            scratch = max(scratch, resample_bytes(node.wire.channels, itemsize, threads))
     for name, buffer in layouts.buffers.items():
         if buffer.source is not None or buffer.wire == "input":
             seconds += voxels[name] * buffer.channels * itemsize / _COPY_RATE

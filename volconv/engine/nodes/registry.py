@@ -11,13 +11,16 @@ from .base import Family
 FAMILIES = {
     "add": "addition",
     "arithmetic": "arithmetic",
+    "avg_pool": "pooling",
     "concat": "concatenation",
     "conv": "convolution",
     "conv_transpose": "transposed",
     "copy": "copying",
     "layer_norm": "layer_norm",
+    "max_pool": "pooling",
     "pad": "padding",
     "pointwise": "pointwise",
+    "resample": "resampling",
     "slice": "slicing",
     "vector_norm": "vector_norm",
 }

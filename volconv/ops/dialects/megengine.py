@@ -44,6 +44,7 @@ from ..conv_transpose3d import ConvTranspose3d
 from ..initial import Initial
 from ..norm_reader import AFFINE, EPS, NUM_FEATURES, TRACKED, format_norm, make_norm_reader, momentum
 from ..pad_readers import pad_readers
+from ..pool_reader import READERS as POOL_READERS
 from ..reader import INT, INTS, Context, Dialect, OpReader
 from ..shape_readers import shape_readers
 from ..simple import SIMPLE_READERS
@@ -222,6 +223,7 @@ DIALECT = Dialect(
     {
         **{kind.name: kind.reader() for kind in _KINDS},
         "BatchNorm2d": _BATCH_NORM,
+        **POOL_READERS["megengine"],
         **SIMPLE_READERS,
         **shape_readers("megengine"),
         **pad_readers("megengine"),

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ...values import Values, describe
+from ...values import Values
 from ..base import Op
 from ..channel_readers import channel_readers
 from ..conv3d import Conv3d
@@ -37,19 +37,19 @@ from ..conv_reader import (
     make_transposed,
     read_channels,
     read_output_padding,
-    read_sizes,
     read_window,
     refuse_unknown,
 )
 from ..conv_transpose3d import ConvTranspose3d
 from ..initial import uniform_by_fan
 from ..norm_reader import EPS, NUM_FEATURES, format_norm, make_norm_reader, momentum
+from ..onnx_padding import AUTO_PADS, read_auto_pad, read_pads, spatial_lengths, split_padding, total_forward
 from ..pad_readers import pad_readers
+from ..pool_reader import READERS as POOL_READERS
 from ..reader import INT, INTS, Context, Dialect, OpReader
+from ..resample_reader import READERS as RESAMPLE_READERS
 from ..shape_readers import shape_readers
 from ..simple import SIMPLE_READERS
-
-AUTO_PADS = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
 
 _CONV: dict[str, Mapping[str, Any]] = {
     "in_channels": described({**INT, "minimum": 1}, "as the input's if left out"),
@@ -100,10 +100,10 @@ def _read_conv(values: Values, context: Context, rank: int) -> Conv3d:
     refuse_unknown(values, _CONV, _REFUSED_CONV)
     channels = read_channels(values, context, rank, in_axis=1)
     window = read_window(values, context, rank)
-    auto = _read_auto_pad(values)
-    pads = _read_pads(values, auto, rank)
+    auto = read_auto_pad(values)
+    pads = read_pads(values, auto, rank)
     if auto.startswith("SAME"):
-        pads = _split(_total_forward(window, _lengths(context, rank)), at_end=auto == "SAME_UPPER")
+        pads = split_padding(total_forward(window, spatial_lengths(context, rank)), at_end=auto == "SAME_UPPER")
         return replace(make_conv(values, channels, window, pads), padding_from=("auto_pad", auto))
     return make_conv(values, channels, window, pads)
 
@@ -113,10 +113,10 @@ def _read_transposed(values: Values, context: Context, rank: int) -> ConvTranspo
     channels = read_channels(values, context, rank, in_axis=0)
     window = read_window(values, context, rank)
     extra = read_output_padding(values, window, larger(window), LARGER)
-    auto = _read_auto_pad(values)
-    pads = _read_pads(values, auto, rank)
+    auto = read_auto_pad(values)
+    pads = read_pads(values, auto, rank)
     size = values.integers("output_shape", rank, minimum=1) if "output_shape" in values else None
-    lengths = _lengths(context, rank)
+    lengths = spatial_lengths(context, rank)
     shown: tuple[str, Any] | None = None if size is None else ("output_shape", size)
     if size is None and auto.startswith("SAME"):
         shown = ("auto_pad", auto)
@@ -127,60 +127,17 @@ def _read_transposed(values: Values, context: Context, rank: int) -> ConvTranspo
     return replace(make_transposed(values, channels, window, pads, extra), padding_from=shown)
 
 
-def _read_auto_pad(values: Values) -> str:
-    auto = values.choice("auto_pad", AUTO_PADS, "NOTSET")
-    for key in ("pads", "auto_pad", "output_shape"):
-        if key in values and "padding" in values:
-            values.fail("padding", f"padding beside {key}", "one of them")
-    if auto != "NOTSET" and "pads" in values:
-        values.fail("pads", f"pads beside auto_pad {auto}", "pads at auto_pad NOTSET only")
-    return auto
-
-
-def _read_pads(values: Values, auto: str, rank: int) -> Pads:
-    if auto != "NOTSET":
-        return (0,) * rank, (0,) * rank
-    if "pads" not in values:
-        both = read_sizes(values, "padding", rank)
-        return both, both
-    raw = values.get("pads")
-    if not isinstance(raw, list | tuple):
-        values.fail("pads", describe(raw), f"a list of {2 * rank}: lows, then highs")
-    ends = values.integers("pads", 2 * rank, minimum=0)
-    return ends[:rank], ends[rank:]
-
-
-def _lengths(context: Context, rank: int) -> Ints | None:
-    return None if context.shape is None else tuple(context.shape[3 - rank :])
-
-
-def _total_forward(window: Window, lengths: Ints | None) -> Ints:
-    """Return the padding of each axis, both ends together, that makes the output ``ceil(length / stride)`` long."""
-    if lengths is None:
-        return window.reach if all(s == 1 for s in window.stride) else (0,) * window.rank
-    return tuple(
-        max(0, (-(-length // s) - 1) * s + reach + 1 - length)
-        for length, s, reach in zip(lengths, window.stride, window.reach, strict=True)
-    )
-
-
 def _fit(window: Window, extra: Ints, lengths: Ints | None, size: Ints, *, at_end: bool) -> tuple[Pads, Ints]:
     """Return padding and output padding that make the output of a transposed convolution `size` long."""
     if lengths is None:
-        return _split((0,) * window.rank, at_end=at_end), extra
+        return split_padding((0,) * window.rank, at_end=at_end), extra
     full = [
         (length - 1) * s + reach + 1 + more
         for length, s, reach, more in zip(lengths, window.stride, window.reach, extra, strict=True)
     ]
-    pads = _split(tuple(max(0, have - want) for have, want in zip(full, size, strict=True)), at_end=at_end)
+    pads = split_padding(tuple(max(0, have - want) for have, want in zip(full, size, strict=True)), at_end=at_end)
     more = tuple(e + max(0, want - have) for e, have, want in zip(extra, full, size, strict=True))
     return pads, more
-
-
-def _split(total: Ints, *, at_end: bool) -> Pads:
-    """Return low and high padding; an odd total puts the extra voxel at the end or the beginning."""
-    small, large = tuple(t // 2 for t in total), tuple(t - t // 2 for t in total)
-    return (small, large) if at_end else (large, small)
 
 
 def format_parameters(op: Op, written: Mapping[str, Any], rank: int) -> str:
@@ -234,6 +191,8 @@ DIALECT = Dialect(
         "ConvTranspose2d": _reader("ConvTranspose2d", 2, transposed=True),
         "BatchNorm3d": _norm("BatchNorm3d", 3),
         "BatchNorm2d": _norm("BatchNorm2d", 2),
+        **POOL_READERS["onnx"],
+        **RESAMPLE_READERS["onnx"],
         **SIMPLE_READERS,
         **shape_readers("onnx"),
         **pad_readers("onnx"),

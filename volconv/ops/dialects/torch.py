@@ -44,7 +44,9 @@ from ..conv_transpose3d import ConvTranspose3d
 from ..initial import uniform_by_fan
 from ..norm_reader import AFFINE, BIAS, EPS, NUM_FEATURES, TRACKED, format_norm, make_norm_reader, momentum
 from ..pad_readers import pad_readers
+from ..pool_reader import READERS as POOL_READERS
 from ..reader import INT, INTS, Context, Dialect, OpReader
+from ..resample_reader import READERS as RESAMPLE_READERS
 from ..shape_readers import shape_readers
 from ..simple import SIMPLE_READERS
 from ..window import PADDING_MODES
@@ -178,6 +180,8 @@ DIALECT = Dialect(
         "ConvTranspose2d": _transposed("ConvTranspose2d", 2),
         "BatchNorm3d": _norm("BatchNorm3d", 3),
         "BatchNorm2d": _norm("BatchNorm2d", 2),
+        **POOL_READERS["torch"],
+        **RESAMPLE_READERS["torch"],
         **SIMPLE_READERS,
         **shape_readers("torch"),
         **pad_readers("torch"),
