@@ -59,3 +59,5 @@ def test_loads_nothing_that_it_has_no_use_for(scan, spec, scan_name):
     assert not loaded & {*readers, "volconv.weights.registry", "volconv.weights.foreign"}
     dialects = {name for name in loaded if name.startswith("volconv.ops.dialects.")}
     assert dialects == {"volconv.ops.dialects.torch"}
+    assert "volconv.ops.conv3d" in loaded
+    assert not loaded & {f"volconv.ops.{name}" for name in ("pool_reader", "resample_reader", "pad_readers", "pad")}
