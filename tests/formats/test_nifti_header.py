@@ -9,7 +9,8 @@ from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
 from nibabel.nifti2 import Nifti2Header
 
 from volconv.errors import FormatError
-from volconv.formats.nifti_header import HEADER_BYTES, load_header
+from volconv.formats.nifti_fields import HEADER_BYTES
+from volconv.formats.nifti_header import load_header
 
 KINDS = {1: Nifti1Header, 2: Nifti2Header}
 

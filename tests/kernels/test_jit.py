@@ -226,11 +226,11 @@ def test_folders_follow_the_user():
 
 def test_the_key_tells_apart_what_changes_the_code():
     same = {"NUMBA_NUM_THREADS": "3", "NUMBA_CACHE_DIR": "/x", "HOME": "/y"}
-    key = cache_key("cpu", {})
-    assert cache_key("cpu", same) == key
-    others = [cache_key("cpu2", {}), cache_key("cpu", {"VOLCONV_VECTOR_BITS": "256"})]
-    others.append(cache_key("cpu", {"NUMBA_OPT": "0"}))
-    assert len({key, *others}) == 4
+    key = cache_key("cpu", ["numba 1"], {})
+    assert cache_key("cpu", ["numba 1"], same) == key
+    others = [cache_key("cpu2", ["numba 1"], {}), cache_key("cpu", ["numba 2"], {})]
+    others += [cache_key("cpu", ["numba 1"], {name: "256"}) for name in ("VOLCONV_VECTOR_BITS", "NUMBA_OPT")]
+    assert len({key, *others}) == 5
 
 
 def test_specs_go_through_json():

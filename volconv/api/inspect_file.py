@@ -77,7 +77,7 @@ def _volume_name(text: str) -> VolumeName | None:
 
 def _tell_kind(path: Path, volume: VolumeName | None) -> str:
     """Return what the content of `path` is; the name decides only where the content does not."""
-    from ..weights.lucid_sharded import is_sharded
+    from ..weights.lucid_folder import is_sharded
 
     if is_sharded(path):
         return "weights"

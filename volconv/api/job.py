@@ -12,7 +12,6 @@ from ..formats.atomic import check_output
 from ..formats.base import Sink, Source
 from ..formats.names import parse_volume_name
 from ..formats.open import open_source
-from ..formats.stacked import StackedSource
 from ..graph.build import build_graph, make_loader
 from ..graph.model import Graph
 from ..graph.passes import optimise
@@ -197,7 +196,11 @@ def _open_inputs(names: Sequence[str], spec: Spec, options: Options) -> Source:
                     channels=spec.input.channels if len(names) == 1 else 1,
                 )
             )
-        return sources[0] if len(sources) == 1 else StackedSource(sources)
+        if len(sources) == 1:
+            return sources[0]
+        from ..formats.stacked import StackedSource
+
+        return StackedSource(sources)
     except BaseException:
         for source in sources:
             source.close()

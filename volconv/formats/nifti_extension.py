@@ -9,8 +9,8 @@ import struct
 from pathlib import Path
 
 from ..errors import FormatError
+from .nifti_fields import HEADER_BYTES
 from .nifti_files import open_files, read_header, read_start
-from .nifti_header import HEADER_BYTES
 
 COMMENT = 6
 _ALIGNMENT = 16

@@ -1,7 +1,6 @@
 """A NIfTI header, checked field by field before anything is believed, and where its affine says the voxels lie.
 
-The checks are our own, for readers differ in what they let pass; fields are unpacked and affines computed by nibabel.
-NIfTI-1: https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h, NIfTI-2: nifti2.h beside it.
+The checks are our own, for readers differ in what they let pass.
 """
 
 from __future__ import annotations
@@ -11,14 +10,12 @@ from math import isfinite, isnan, prod
 from typing import Any, Literal, NoReturn
 
 import numpy as np
-from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
-from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
-from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from ..errors import FormatError
+from .nifti_fields import END_OF_LINE, HEADER_BYTES, header_fields
+from .nifti_forms import make_base_affine, make_qform, make_sform
 
-HEADER_BYTES = {1: 348, 2: 540}
 SINGLE_OFFSET = {1: 352, 2: 544}
 LONGEST_HEADER = HEADER_BYTES[2]
 UNIT_MM = {1: 1000.0, 2: 1.0, 3: 0.001}
@@ -40,7 +37,6 @@ _REFUSED = {
     1: "1-bit", 32: "complex64", 128: "RGB", 1536: "float128", 1792: "complex128", 2048: "complex256", 2304: "RGBA",
 }  # fmt: skip
 _MAGIC = {b"n+1\0": (1, True), b"ni1\0": (1, False), b"n+2\0": (2, True), b"ni2\0": (2, False)}
-_END_OF_LINE = b"\r\n\x1a\n"
 _FOREIGN = {
     b"\x89HDF": "an HDF5 file (name it .h5)",
     b"\x89PNG": "a PNG image",
@@ -168,20 +164,13 @@ class _Gate:
 
     def load(self) -> NiftiHeader:
         version, single, byte_order = self.check_signature()
-        kinds = {
-            (1, True): Nifti1Header,
-            (1, False): Nifti1PairHeader,
-            (2, True): Nifti2Header,
-            (2, False): Nifti2PairHeader,
-        }
-        kind: Any = kinds[version, single]
-        raw = kind(self.start[: HEADER_BYTES[version]], byte_order, check=False)
+        raw = header_fields(self.start, version, byte_order)
         dims = self.check_dims(raw)
         dtype = self.check_datatype(raw).newbyteorder(byte_order)
         offset = self.check_offset(raw, version, single)
         slope, intercept = self.check_scaling(raw)
         pixdim = self.check_pixdim(raw, len(dims))
-        affine = self.check_affine(raw)
+        affine = self.check_affine(raw, version)
         return NiftiHeader(
             version=version,
             single=single,
@@ -231,8 +220,8 @@ class _Gate:
                 message = "no NIfTI magic, so this is ANALYZE 7.5 at best, which does not say how the voxels lie"
                 raise FormatError(f"{message}; convert it to NIfTI", file=self.name, where="magic")
             self.fail("magic", magic, " or ".join(repr(m) for m, (v, _) in _MAGIC.items() if v == version))
-        if version == 2 and start[8:12] != _END_OF_LINE:
-            self.fail("magic", start[4:12], f"{magic + _END_OF_LINE!r} (a copy as text damages it)")
+        if version == 2 and start[8:12] != END_OF_LINE:
+            self.fail("magic", start[4:12], f"{magic + END_OF_LINE!r} (a copy as text damages it)")
         return version, _MAGIC[magic][1], byte_orders[wanted]
 
     def check_dims(self, raw: Any) -> tuple[int, ...]:
@@ -283,10 +272,10 @@ class _Gate:
         pixdim[0] = -1 if pixdim[0] == -1 else 1
         return _finite(*pixdim)
 
-    def check_affine(self, raw: Any) -> NDArray[np.float64] | None:
+    def check_affine(self, raw: Any, version: int) -> NDArray[np.float64] | None:
         """Return the affine in force: sform, else qform, else pixdim. A code of a form that is of no use becomes 0."""
-        sform = self.make_sform(raw) if raw["sform_code"] > 0 else None
-        qform = self.make_qform(raw, needed=sform is None) if raw["qform_code"] > 0 else None
+        sform = self.read_sform(raw) if raw["sform_code"] > 0 else None
+        qform = self.read_qform(raw, version, needed=sform is None) if raw["qform_code"] > 0 else None
         if qform is None:
             raw["qform_code"] = 0
         if sform is not None:
@@ -297,29 +286,30 @@ class _Gate:
             self.check_invertible(qform, "pixdim")
             return qform
         raw["sform_code"] = 0
-        if (np.asarray(raw["pixdim"])[1 : 1 + min(3, int(raw["dim"][0]))] == 0).any():
+        ndim = min(3, int(raw["dim"][0]))
+        if (raw["pixdim"][1 : ndim + 1] == 0).any():
             return None
-        affine = np.asarray(raw.get_base_affine(), dtype=np.float64)
+        affine = make_base_affine(raw["dim"][1 : ndim + 1], raw["pixdim"][1 : ndim + 1])
         self.check_invertible(affine, "pixdim")
         return affine
 
-    def make_sform(self, raw: Any) -> NDArray[np.float64]:
+    def read_sform(self, raw: Any) -> NDArray[np.float64]:
         for row in ("srow_x", "srow_y", "srow_z"):
             if not np.isfinite(raw[row]).all():
                 self.fail(row, raw[row].tolist(), "finite numbers")
-        return np.asarray(raw.get_sform(), dtype=np.float64)
+        return make_sform([raw["srow_x"], raw["srow_y"], raw["srow_z"]])
 
-    def make_qform(self, raw: Any, needed: bool) -> NDArray[np.float64] | None:
+    def read_qform(self, raw: Any, version: int, needed: bool) -> NDArray[np.float64] | None:
         """Return the qform; a damaged one is an error only where it is needed."""
         fields = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
         wrong = next((field for field in fields if not isfinite(raw[field])), None)
-        mended = raw.copy()
+        values = [float(raw[field]) for field in fields]
         # nifti1_io and nibabel both take a spacing of 0 for 1 here.
-        mended["pixdim"][1:4] = np.where(mended["pixdim"][1:4] == 0, 1, mended["pixdim"][1:4])
+        spacing = [float(s) or 1.0 for s in raw["pixdim"][1:4]]
         try:
             if wrong is None:
-                return np.asarray(mended.get_qform(), dtype=np.float64)
-        except (HeaderDataError, ValueError):
+                return make_qform(spacing, float(raw["pixdim"][0]), values[:3], values[3:], version)
+        except ValueError:
             wrong = "quatern"
         if needed and wrong != "quatern":
             self.fail(wrong, float(raw[wrong]), "a finite number")

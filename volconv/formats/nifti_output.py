@@ -8,14 +8,14 @@ from math import prod, sqrt
 from typing import Any
 
 import numpy as np
-from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
-from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
 from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..volume import OutputInfo
 from .nifti_axes import turn, turn_affine, turn_map
 from .nifti_extension import make_extension
+from .nifti_fields import HEADER_BYTES, empty_header
+from .nifti_forms import make_qform
 from .nifti_header import DATATYPES, NiftiHeader
 
 _LARGEST_DIM = {1: 2**15 - 1, 2: 2**63 - 1}
@@ -73,13 +73,12 @@ def make_header(info: OutputInfo, layout: str, single: bool) -> bytes:
     source = info.origin.meta.get("nifti")
     dims = output_dims(info, layout)
     version = 2 if max(dims) > _LARGEST_DIM[1] or (source is not None and source.version == 2) else 1
-    kinds = {1: (Nifti1PairHeader, Nifti1Header), 2: (Nifti2PairHeader, Nifti2Header)}
-    kind: Any = kinds[version][single]
-    raw = kind(endianness="<")
+    raw = empty_header(version, single)
     extension = make_extension(info.record)
     raw["dim"] = [len(dims), *dims, *[1] * (7 - len(dims))]
-    raw.set_data_dtype(info.dtype)
-    raw["vox_offset"] = raw.sizeof_hdr + len(extension) if single else 0
+    raw["datatype"] = next(code for code, name in DATATYPES.items() if name == info.dtype.name)
+    raw["bitpix"] = 8 * info.dtype.itemsize
+    raw["vox_offset"] = HEADER_BYTES[version] + len(extension) if single else 0
     raw["scl_slope"], raw["scl_inter"] = 1, 0
     raw["intent_code"] = _intent(info, layout)
     forms = make_forms(info)
@@ -91,7 +90,7 @@ def make_header(info: OutputInfo, layout: str, single: bool) -> bytes:
         if dims[3:4] == source.dims[3:4] != (1,) and len(dims) > 3:  # the same times, or what was read as channels
             raw["pixdim"][4], raw["toffset"] = source.pixdim[4], source.toffset
     _put_forms(raw, forms)
-    return bytes(raw.binaryblock) + extension
+    return raw.tobytes() + extension
 
 
 def make_forms(info: OutputInfo) -> Forms:
@@ -159,26 +158,16 @@ def _spacing(source: NiftiHeader) -> tuple[float, ...]:
 
 def qform_of(source: NiftiHeader) -> NDArray[np.float64]:
     """Return the affine of the qform over (i, j, k), in the file's units."""
-    kind: Any = Nifti2Header
-    raw = kind()
-    raw["pixdim"][:4] = [source.pixdim[0], *_spacing(source)]
-    _put_quaternion(raw, source.quaternion, source.qoffset)
-    # The threshold of the source's own precision: float32 rounds a half turn's quaternion to a length above 1.
-    raw.quaternion_threshold = Nifti1Header.quaternion_threshold if source.version == 1 else raw.quaternion_threshold
-    return np.asarray(raw.get_qform(), dtype=np.float64)
+    return make_qform(_spacing(source), source.pixdim[0], source.quaternion, source.qoffset, source.version)
 
 
 def _put_forms(raw: Any, forms: Forms) -> None:
     raw["xyzt_units"] = forms.units
     raw["qform_code"], raw["sform_code"] = forms.qform_code, forms.sform_code
-    _put_quaternion(raw, forms.quaternion, forms.qoffset)
+    raw["quatern_b"], raw["quatern_c"], raw["quatern_d"] = forms.quaternion
+    raw["qoffset_x"], raw["qoffset_y"], raw["qoffset_z"] = forms.qoffset
     if forms.srow is not None:
         raw["srow_x"], raw["srow_y"], raw["srow_z"] = forms.srow
-
-
-def _put_quaternion(raw: Any, quaternion: tuple[float, ...], qoffset: tuple[float, ...]) -> None:
-    raw["quatern_b"], raw["quatern_c"], raw["quatern_d"] = quaternion
-    raw["qoffset_x"], raw["qoffset_y"], raw["qoffset_z"] = qoffset
 
 
 def _intent(info: OutputInfo, layout: str) -> int:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nibabel.volumeutils import shape_zoom_affine
 from numpy.typing import NDArray
 
 from ..errors import BudgetError, FormatError, UsageError
@@ -23,6 +22,7 @@ from ..volume import VolumeInfo
 from .gzip_stream import MAX_RATIO, GzipReader
 from .nifti_axes import as_kji, read_axes, turn, turn_affine, turn_region
 from .nifti_files import is_gzip, open_files, read_header
+from .nifti_forms import make_base_affine
 from .nifti_header import NiftiHeader
 from .nifti_window import BUFFER_BYTES, ByteStore, Grid, Scaling, WindowReader
 from .scratch_file import ScratchFile
@@ -248,4 +248,4 @@ def with_spacing(header: NiftiHeader, spacing_mm: Floats3 | None, order: str, na
     zooms = tuple(s / header.unit_mm for s in turn(spacing_mm, order))
     ijk = read_axes(header.dims, None, name).ijk
     pixdim = (header.pixdim[0], *zooms, *header.pixdim[4:])
-    return replace(header, pixdim=pixdim, affine=shape_zoom_affine(ijk, zooms, x_flip=True))
+    return replace(header, pixdim=pixdim, affine=make_base_affine(ijk, zooms))

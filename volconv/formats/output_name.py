@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,7 +20,7 @@ _HEX = frozenset("0123456789abcdef")
 
 def make_part_name(name: str) -> str:
     """Return a fresh hidden name, ``.NAME.RANDOM.part``, for what is to become `name`."""
-    return f"{_part_prefix(name)}{secrets.token_hex(_RANDOM_LETTERS // 2)}.part"
+    return f"{_part_prefix(name)}{os.urandom(_RANDOM_LETTERS // 2).hex()}.part"
 
 
 def is_part_name(found: str, name: str) -> bool:

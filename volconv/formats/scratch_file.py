@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 from pathlib import Path
 
 from ..errors import BudgetError, RunError
@@ -76,7 +75,7 @@ def _open_nameless(folder: Path) -> int:
     if hasattr(os, "O_TMPFILE"):
         with contextlib.suppress(OSError):
             return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    path = folder / f"{secrets.token_hex(8)}.scratch"
+    path = folder / f"{os.urandom(8).hex()}.scratch"
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     path.unlink()
     return fd

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,7 +26,9 @@ from ..values import Place, Values
 from ..weights.generators import make_filters
 from ..weights.initial import Distribution, make_initial
 from ..weights.inline import make_inline
-from ..weights.store import WeightsStore, get_shape, get_tensor, open_weights
+
+if TYPE_CHECKING:
+    from ..weights.store import WeightsStore
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,8 @@ class TensorLoader:
         return self._open(resolve_inside(self.spec.folder, named.file, named.place), prefix)
 
     def _in_file(self, store: WeightsStore, key: str, stage: Stage) -> Found:
+        from ..weights.store import get_shape, get_tensor
+
         used_for = f"stage {stage.name!r} ({stage.op})"
         shape = get_shape(store, key, used_for=used_for)
         self.used.add((store.path, store.prefix + key))
@@ -169,6 +174,8 @@ class TensorLoader:
 
     def _open(self, path: Path, prefix: str = "") -> WeightsStore:
         if (path, prefix) not in self.stores:
+            from ..weights.store import open_weights  # which specs of generated filters need not load
+
             self.stores[(path, prefix)] = open_weights(path, prefix=prefix, named_in_spec=path != self.weights)
         return self.stores[(path, prefix)]
 

@@ -15,8 +15,7 @@ import platform
 import shutil
 import tempfile
 import uuid
-from collections.abc import Mapping
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _log = logging.getLogger("volconv")
@@ -41,20 +40,22 @@ def default_folder(key: str, environ: Mapping[str, str]) -> Path | None:
     return base / "volconv" / key if base.is_absolute() else None
 
 
-def cache_key(cpu: str, environ: Mapping[str, str]) -> str:
+def cache_key(cpu: str, libraries: Sequence[str], environ: Mapping[str, str]) -> str:
     """Return the digest of all that decides what machine code a kernel becomes.
 
     Parameters
     ----------
     cpu : str
         The processor's name and features, as LLVM gives them.
+    libraries : sequence of str
+        Name and version of each library that has a part in compiling.
     environ : mapping
         The environment: numba's settings, and the override of the vector width.
     """
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.name.encode() + b"\0" + hashlib.sha256(source.read_bytes()).digest())
-    facts = [cpu, platform.python_version(), *(f"{name} {version(name)}" for name in ("numba", "llvmlite", "numpy"))]
+    facts = [cpu, platform.python_version(), *libraries]
     facts += [f"vector bits {environ.get('VOLCONV_VECTOR_BITS', '')}"]
     facts += [f"{k}={v}" for k, v in sorted(environ.items()) if k.startswith("NUMBA_") and k not in _NEUTRAL_SETTINGS]
     digest.update("\n".join(facts).encode())

@@ -39,6 +39,7 @@ if not os.environ.get("NUMBA_NUM_THREADS", "1").isdecimal() or os.environ.get("N
 try:
     import llvmlite.binding
     import numba
+    import numpy as np
     from numba import int64, prange, types, void
     from numba.core import bytecode, compiler, serialize
     from numba.core.runtime import rtsys
@@ -209,7 +210,8 @@ def kernel_cache() -> KernelCache:
     """Return the process's cache of compiled kernels."""
     cpu = numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
     features = numba.config.CPU_FEATURES or llvmlite.binding.get_host_cpu_features().flatten()
-    key = cache_key(f"{cpu} {features}", os.environ)
+    libraries = [f"{library.__name__} {library.__version__}" for library in (numba, llvmlite, np)]
+    key = cache_key(f"{cpu} {features}", libraries, os.environ)
     return KernelCache(default_folder(key, os.environ), _adopted)
 
 

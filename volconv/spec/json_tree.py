@@ -7,7 +7,7 @@ import re
 from bisect import bisect_right
 
 from ..values import Place, describe
-from .tree import MAX_DEPTH, MAX_NODES, SURROGATES, Node, fail_at, read_number
+from .tree import MAX_DEPTH, MAX_NODES, Node, fail_at, has_surrogates, read_number
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?(?![0-9A-Za-z_.+-])")
@@ -120,7 +120,7 @@ class _Reader:
             self._fail("text that does not end, or a wrong escape or control character in it", expected)
             return ""
         text: str = json.loads(match[0])
-        if SURROGATES.search(text):
+        if has_surrogates(text):
             self._fail("half of a surrogate pair", "whole characters")
         self.at = match.end()
         return text

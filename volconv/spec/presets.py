@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from importlib import import_module
+from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import UsageError, show
@@ -24,8 +24,8 @@ class PresetSummary(NamedTuple):
     parameters: Mapping[str, Parameter]
 
 
-def _folder() -> Traversable:
-    return files("volconv.presets")
+def _folder() -> Path:
+    return Path(import_module("volconv.presets").__path__[0])
 
 
 def preset_names() -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from ..values import Length, Place, describe, nearest
 MAX_DEPTH = 50
 MAX_NODES = 100_000
 _LONGEST_INTEGER = 24
-SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +137,11 @@ def _plain(node: Node) -> Any:
     if isinstance(node.value, tuple):
         return [_plain(child) for child in node.value]
     return node.value
+
+
+def has_surrogates(text: str) -> bool:
+    """Whether `text` holds a half of a surrogate pair, which no file can be written with."""
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def read_number(text: str, base: int = 10) -> int | float | str:

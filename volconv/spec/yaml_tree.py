@@ -24,7 +24,7 @@ from ruamel.yaml.scanner import Scanner
 
 from ..errors import SpecError
 from ..values import Place, describe
-from .tree import MAX_DEPTH, MAX_NODES, SURROGATES, Node, fail_at, read_number
+from .tree import MAX_DEPTH, MAX_NODES, Node, fail_at, has_surrogates, read_number
 
 _NULL = {"", "~", "null", "Null", "NULL"}
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -241,6 +241,6 @@ def _read_scalar(event: Any, place: Place) -> Any:
 
 
 def _check_text(text: str, place: Place) -> str:
-    if SURROGATES.search(text):
+    if has_surrogates(text):
         fail_at(place, "half of a surrogate pair", "whole characters")
     return text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import WeightsError
@@ -14,17 +13,8 @@ from .lucid import is_lucid, open_lucid
 from .strided import ViewReader
 from .weight_file import WeightFile
 
-INDEX = "index.json"
 MAX_INDEX = 1 << 24
 MAX_SHARDS = 4096
-
-
-def is_sharded(path: Path) -> bool:
-    """Whether `path` is a folder with an index."""
-    try:
-        return (path / INDEX).is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def is_index(file: WeightFile) -> bool:

@@ -1,34 +1,41 @@
-"""The formats weights are read from; a new one is its own file and one name below."""
+"""The formats weights are read from; a new one is its own file and one line below."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 
 from ..errors import WeightsError
 from .base import Reader, WeightsFormat
-from .foreign import describe_foreign
-from .lucid import LUCID
-from .lucid_sharded import LUCID_SHARDED
-from .npy import NPY
-from .npz import NPZ
-from .onnx_file import ONNX
-from .pickled import LUCID2, PICKLED
-from .raw_numbers import MESHNET, MESHNET_NUMBERS, TFJS, TFJS_NUMBERS
-from .safetensors_file import SAFETENSORS
-from .torch_legacy import TORCH_LEGACY
-from .torch_zip import TORCH_ZIP
 from .weight_file import WeightFile
+
+FORMATS = (
+    ("safetensors_file", "SAFETENSORS"),
+    ("npy", "NPY"),
+    ("npz", "NPZ"),
+    ("torch_zip", "TORCH_ZIP"),
+    ("torch_legacy", "TORCH_LEGACY"),
+    ("lucid", "LUCID"),
+    ("pickled", "LUCID2"),
+    ("pickled", "PICKLED"),
+    ("lucid_sharded", "LUCID_SHARDED"),
+    ("onnx_file", "ONNX"),
+    ("raw_numbers", "TFJS"),
+    ("raw_numbers", "MESHNET"),
+    ("hdf5", "HDF5"),
+    # Told by the document beside them, where their content says nothing.
+    ("raw_numbers", "TFJS_NUMBERS"),
+    ("raw_numbers", "MESHNET_NUMBERS"),
+)
+"""Module and name of each, in the order in which a file is held against them. A module is loaded when no format before
+its own fits: most take a few milliseconds, h5py a tenth of a second."""
 
 
 def formats() -> Iterator[WeightsFormat]:
     """Yield all formats, in the order in which a file is held against them."""
-    yield from (SAFETENSORS, NPY, NPZ, TORCH_ZIP, TORCH_LEGACY, LUCID, LUCID2, PICKLED, LUCID_SHARDED, ONNX)
-    yield from (TFJS, MESHNET)
-    from .hdf5 import HDF5  # h5py takes a tenth of a second that files of other formats need not pay
-
-    yield HDF5
-    # Told by the document beside them, where their content says nothing.
-    yield from (TFJS_NUMBERS, MESHNET_NUMBERS)
+    for module, name in FORMATS:
+        found: WeightsFormat = getattr(import_module(f".{module}", __package__), name)
+        yield found
 
 
 def open_reader(file: WeightFile) -> tuple[WeightsFormat, Reader]:
@@ -42,4 +49,6 @@ def open_reader(file: WeightFile) -> tuple[WeightsFormat, Reader]:
     for candidate in formats():
         if candidate.matches(file):
             return candidate, candidate.open(file)
+    from .foreign import describe_foreign
+
     raise WeightsError(f"found {describe_foreign(file)}", file=file.name)

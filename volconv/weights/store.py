@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import WeightsError, show
 from .base import TensorInfo
-from .lucid_sharded import INDEX, is_sharded
+from .lucid_folder import INDEX, is_sharded
 from .missing import MissingTensorError, explain_missing, explain_prefix
 from .registry import open_reader
 from .weight_file import WeightFile

@@ -1,10 +1,14 @@
 """`volconv plan` and `run --dry-run`."""
 
 import json
+import subprocess
+import sys
 
 import nibabel as nib
 import numpy as np
 import pytest
+
+from volconv.weights.registry import FORMATS
 
 
 @pytest.fixture
@@ -39,14 +43,21 @@ def test_dry_run_says_what_plan_says(volconv, scan):
     assert sorted(path.name for path in scan.iterdir()) == ["scan.nii"]
 
 
-def test_never_loads_numba(scan):
-    import subprocess
-    import sys
-
+@pytest.mark.parametrize(("spec", "scan_name"), [("gaussian", "scan.nii"), ("edges", "scan.nii.gz")])
+def test_loads_nothing_that_it_has_no_use_for(scan, spec, scan_name):
+    nib.save(nib.load(scan / "scan.nii"), scan / "scan.nii.gz")
     code = (
-        "import sys\nfrom volconv.cli.main import main\n"
-        "try:\n    main()\nfinally:\n    print('LOADED', 'numba' in sys.modules)\n"
+        "import sys\nfrom volconv.cli.main import main\ntry:\n    main()\nfinally:\n    print('LOADED', *sys.modules)\n"
     )
-    line = [sys.executable, "-c", code, "plan", "edges", "scan.nii"]
-    done = subprocess.run(line, cwd=scan, capture_output=True, text=True, check=False)
-    assert "LOADED False" in done.stdout, done.stderr
+    line = [sys.executable, "-c", code, "plan", spec, scan_name]
+    done = subprocess.run(line, cwd=scan, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split("LOADED ", 1)[1].split())
+    assert not loaded & {"numba", "llvmlite", "nibabel", "h5py", "scipy", "ml_dtypes", "rich", "email", "secrets"}
+    assert not loaded & {"importlib.metadata", "importlib.resources", "volconv.spec.json_tree"}
+    assert not [name for name in loaded if name.startswith(("volconv.engine", "volconv.run", "volconv.formats.hdf5"))]
+    readers = {f"volconv.weights.{module}" for module, _ in FORMATS}
+    assert not loaded & {*readers, "volconv.weights.registry", "volconv.weights.foreign"}
+    dialects = {name for name in loaded if name.startswith("volconv.ops.dialects.")}
+    assert dialects == {"volconv.ops.dialects.torch"}
+    assert "volconv.ops.conv3d" in loaded
+    assert not loaded & {f"volconv.ops.{name}" for name in ("pool_reader", "resample_reader", "pad_readers", "pad")}

@@ -212,6 +212,20 @@ def test_a_process_of_its_own(scan, tmp_path):
     assert scan.shape == (14, 12, 9)
 
 
+@pytest.mark.slow
+def test_loads_nothing_that_it_has_no_use_for(scan, tmp_path):
+    code = (
+        "import sys\nfrom volconv.cli.main import main\ntry:\n    main()\nfinally:\n    print('LOADED', *sys.modules)\n"
+    )
+    line = [sys.executable, "-c", code, "run", "mean", "scan.nii.gz", "-o", "out.nii.gz"]
+    for _ in range(2):  # the first run may have to compile
+        done = subprocess.run([*line, "--force"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split("LOADED ", 1)[1].split())
+    assert "numba" in loaded
+    assert not loaded & {"nibabel", "h5py", "ml_dtypes", "rich"}
+    assert scan.shape == (14, 12, 9)
+
+
 HEAVY = """volconv: 1
 name: heavy
 stages:

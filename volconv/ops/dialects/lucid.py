@@ -18,7 +18,6 @@ from typing import Any
 
 from ...values import Values, describe
 from ..base import Op
-from ..channel_readers import channel_readers
 from ..conv3d import Conv3d
 from ..conv_layout import as_convolution, last, plain_shapes
 from ..conv_reader import (
@@ -36,17 +35,10 @@ from ..conv_reader import (
     refuse_unknown,
 )
 from ..conv_transpose3d import ConvTranspose3d
-from ..global_readers import LUCID_GLOBAL
+from ..families import Readers, later
 from ..initial import uniform_by_fan
-from ..label_reader import READERS as LABEL_READERS
 from ..norm_reader import AFFINE, EPS, NUM_FEATURES, TRACKED, format_norm, make_norm_reader, momentum
-from ..pad_readers import pad_readers
-from ..pixel_shuffle_reader import READERS as SHUFFLE_READERS
-from ..pool_reader import READERS as POOL_READERS
 from ..reader import INT, INTS, Context, Dialect, OpReader
-from ..resample_reader import READERS as RESAMPLE_READERS
-from ..shape_readers import shape_readers
-from ..simple import SIMPLE_READERS
 from ..window import PADDING_MODES
 
 _COMMON: dict[str, Mapping[str, Any]] = {
@@ -154,22 +146,24 @@ def _norm(name: str, rank: int) -> OpReader:
 
 DIALECT = Dialect(
     "lucid",
-    {
-        "Conv3d": _reader("Conv3d", 3, transposed=False),
-        "Conv2d": _reader("Conv2d", 2, transposed=False),
-        "ConvTranspose3d": _reader("ConvTranspose3d", 3, transposed=True),
-        "ConvTranspose2d": _reader("ConvTranspose2d", 2, transposed=True),
-        "BatchNorm3d": _norm("BatchNorm3d", 3),
-        "BatchNorm2d": _norm("BatchNorm2d", 2),
-        **LUCID_GLOBAL,
-        **POOL_READERS["lucid"],
-        **SHUFFLE_READERS["lucid"],
-        **RESAMPLE_READERS["lucid"],
-        **SIMPLE_READERS,
-        **shape_readers("lucid"),
-        **pad_readers("lucid"),
-        **channel_readers("lucid"),
-        **LABEL_READERS["lucid"],
-    },
+    Readers(
+        {
+            "Conv3d": _reader("Conv3d", 3, transposed=False),
+            "Conv2d": _reader("Conv2d", 2, transposed=False),
+            "ConvTranspose3d": _reader("ConvTranspose3d", 3, transposed=True),
+            "ConvTranspose2d": _reader("ConvTranspose2d", 2, transposed=True),
+            "BatchNorm3d": _norm("BatchNorm3d", 3),
+            "BatchNorm2d": _norm("BatchNorm2d", 2),
+        },
+        later("simple", lambda family: family.SIMPLE_READERS),
+        later("pool_reader", lambda family: family.READERS["lucid"]),
+        later("resample_reader", lambda family: family.READERS["lucid"]),
+        later("shape_readers", lambda family: family.shape_readers("lucid")),
+        later("pad_readers", lambda family: family.pad_readers("lucid")),
+        later("channel_readers", lambda family: family.channel_readers("lucid")),
+        later("global_readers", lambda family: family.LUCID_GLOBAL),
+        later("pixel_shuffle_reader", lambda family: family.READERS["lucid"]),
+        later("label_reader", lambda family: family.READERS["lucid"]),
+    ),
     uniform_by_fan,
 )

@@ -25,7 +25,6 @@ from typing import Any
 from ...errors import ShapeError
 from ...values import Values, describe
 from ..base import AXIS_NAMES, Op
-from ..channel_readers import channel_readers
 from ..conv3d import Conv3d
 from ..conv_layout import as_convolution, grouped_shapes, grouped_to_plain, last
 from ..conv_reader import (
@@ -41,15 +40,10 @@ from ..conv_reader import (
     refuse_unknown,
 )
 from ..conv_transpose3d import ConvTranspose3d
+from ..families import Readers, later
 from ..initial import Initial
-from ..label_reader import READERS as LABEL_READERS
 from ..norm_reader import AFFINE, EPS, NUM_FEATURES, TRACKED, format_norm, make_norm_reader, momentum
-from ..pad_readers import pad_readers
-from ..pixel_shuffle_reader import READERS as SHUFFLE_READERS
-from ..pool_reader import READERS as POOL_READERS
 from ..reader import INT, INTS, Context, Dialect, OpReader
-from ..shape_readers import shape_readers
-from ..simple import SIMPLE_READERS
 
 _MODES = ("zeros", "reflect", "replicate")
 _STRIDE = "the stride"
@@ -222,16 +216,18 @@ _BATCH_NORM = make_norm_reader(
 
 DIALECT = Dialect(
     "megengine",
-    {
-        **{kind.name: kind.reader() for kind in _KINDS},
-        "BatchNorm2d": _BATCH_NORM,
-        **POOL_READERS["megengine"],
-        **SHUFFLE_READERS["megengine"],
-        **SIMPLE_READERS,
-        **shape_readers("megengine"),
-        **pad_readers("megengine"),
-        **channel_readers("megengine"),
-        **LABEL_READERS["megengine"],
-    },
+    Readers(
+        {
+            **{kind.name: kind.reader() for kind in _KINDS},
+            "BatchNorm2d": _BATCH_NORM,
+        },
+        later("simple", lambda family: family.SIMPLE_READERS),
+        later("pool_reader", lambda family: family.READERS["megengine"]),
+        later("shape_readers", lambda family: family.shape_readers("megengine")),
+        later("pad_readers", lambda family: family.pad_readers("megengine")),
+        later("channel_readers", lambda family: family.channel_readers("megengine")),
+        later("pixel_shuffle_reader", lambda family: family.READERS["megengine"]),
+        later("label_reader", lambda family: family.READERS["megengine"]),
+    ),
     initial_normal,
 )

@@ -24,7 +24,6 @@ from typing import Any
 
 from ...values import Values
 from ..base import Op
-from ..channel_readers import channel_readers
 from ..conv3d import Conv3d
 from ..conv_layout import as_convolution, last, plain_shapes
 from ..conv_reader import (
@@ -43,18 +42,11 @@ from ..conv_reader import (
     refuse_unknown,
 )
 from ..conv_transpose3d import ConvTranspose3d
-from ..global_readers import ONNX_GLOBAL
+from ..families import Readers, later
 from ..initial import uniform_by_fan
-from ..label_reader import READERS as LABEL_READERS
 from ..norm_reader import EPS, NUM_FEATURES, format_norm, make_norm_reader, momentum
 from ..onnx_padding import AUTO_PADS, read_auto_pad, read_pads, spatial_lengths, split_padding, total_forward
-from ..pad_readers import pad_readers
-from ..pixel_shuffle_reader import READERS as SHUFFLE_READERS
-from ..pool_reader import READERS as POOL_READERS
 from ..reader import INT, INTS, Context, Dialect, OpReader
-from ..resample_reader import READERS as RESAMPLE_READERS
-from ..shape_readers import shape_readers
-from ..simple import SIMPLE_READERS
 
 _CONV: dict[str, Mapping[str, Any]] = {
     "in_channels": described({**INT, "minimum": 1}, "as the input's if left out"),
@@ -189,22 +181,24 @@ def _norm(name: str, rank: int) -> OpReader:
 
 DIALECT = Dialect(
     "onnx",
-    {
-        "Conv3d": _reader("Conv3d", 3, transposed=False),
-        "Conv2d": _reader("Conv2d", 2, transposed=False),
-        "ConvTranspose3d": _reader("ConvTranspose3d", 3, transposed=True),
-        "ConvTranspose2d": _reader("ConvTranspose2d", 2, transposed=True),
-        "BatchNorm3d": _norm("BatchNorm3d", 3),
-        "BatchNorm2d": _norm("BatchNorm2d", 2),
-        **ONNX_GLOBAL,
-        **POOL_READERS["onnx"],
-        **SHUFFLE_READERS["onnx"],
-        **RESAMPLE_READERS["onnx"],
-        **SIMPLE_READERS,
-        **shape_readers("onnx"),
-        **pad_readers("onnx"),
-        **channel_readers("onnx"),
-        **LABEL_READERS["onnx"],
-    },
+    Readers(
+        {
+            "Conv3d": _reader("Conv3d", 3, transposed=False),
+            "Conv2d": _reader("Conv2d", 2, transposed=False),
+            "ConvTranspose3d": _reader("ConvTranspose3d", 3, transposed=True),
+            "ConvTranspose2d": _reader("ConvTranspose2d", 2, transposed=True),
+            "BatchNorm3d": _norm("BatchNorm3d", 3),
+            "BatchNorm2d": _norm("BatchNorm2d", 2),
+        },
+        later("simple", lambda family: family.SIMPLE_READERS),
+        later("pool_reader", lambda family: family.READERS["onnx"]),
+        later("resample_reader", lambda family: family.READERS["onnx"]),
+        later("shape_readers", lambda family: family.shape_readers("onnx")),
+        later("pad_readers", lambda family: family.pad_readers("onnx")),
+        later("channel_readers", lambda family: family.channel_readers("onnx")),
+        later("global_readers", lambda family: family.ONNX_GLOBAL),
+        later("pixel_shuffle_reader", lambda family: family.READERS["onnx"]),
+        later("label_reader", lambda family: family.READERS["onnx"]),
+    ),
     uniform_by_fan,
 )

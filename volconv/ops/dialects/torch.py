@@ -24,7 +24,6 @@ from typing import Any
 
 from ...values import Values, describe
 from ..base import Op
-from ..channel_readers import channel_readers
 from ..conv3d import Conv3d
 from ..conv_layout import as_convolution, last, plain_shapes
 from ..conv_reader import (
@@ -42,17 +41,10 @@ from ..conv_reader import (
     refuse_unknown,
 )
 from ..conv_transpose3d import ConvTranspose3d
-from ..global_readers import TORCH_GLOBAL
+from ..families import Readers, later
 from ..initial import uniform_by_fan
-from ..label_reader import READERS as LABEL_READERS
 from ..norm_reader import AFFINE, BIAS, EPS, NUM_FEATURES, TRACKED, format_norm, make_norm_reader, momentum
-from ..pad_readers import pad_readers
-from ..pixel_shuffle_reader import READERS as SHUFFLE_READERS
-from ..pool_reader import READERS as POOL_READERS
 from ..reader import INT, INTS, Context, Dialect, OpReader
-from ..resample_reader import READERS as RESAMPLE_READERS
-from ..shape_readers import shape_readers
-from ..simple import SIMPLE_READERS
 from ..window import PADDING_MODES
 
 _COMMON: dict[str, Mapping[str, Any]] = {
@@ -177,22 +169,24 @@ def _norm(name: str, rank: int) -> OpReader:
 
 DIALECT = Dialect(
     "torch",
-    {
-        "Conv3d": _conv("Conv3d", 3),
-        "Conv2d": _conv("Conv2d", 2),
-        "ConvTranspose3d": _transposed("ConvTranspose3d", 3),
-        "ConvTranspose2d": _transposed("ConvTranspose2d", 2),
-        "BatchNorm3d": _norm("BatchNorm3d", 3),
-        "BatchNorm2d": _norm("BatchNorm2d", 2),
-        **TORCH_GLOBAL,
-        **POOL_READERS["torch"],
-        **SHUFFLE_READERS["torch"],
-        **RESAMPLE_READERS["torch"],
-        **SIMPLE_READERS,
-        **shape_readers("torch"),
-        **pad_readers("torch"),
-        **channel_readers("torch"),
-        **LABEL_READERS["torch"],
-    },
+    Readers(
+        {
+            "Conv3d": _conv("Conv3d", 3),
+            "Conv2d": _conv("Conv2d", 2),
+            "ConvTranspose3d": _transposed("ConvTranspose3d", 3),
+            "ConvTranspose2d": _transposed("ConvTranspose2d", 2),
+            "BatchNorm3d": _norm("BatchNorm3d", 3),
+            "BatchNorm2d": _norm("BatchNorm2d", 2),
+        },
+        later("simple", lambda family: family.SIMPLE_READERS),
+        later("pool_reader", lambda family: family.READERS["torch"]),
+        later("resample_reader", lambda family: family.READERS["torch"]),
+        later("shape_readers", lambda family: family.shape_readers("torch")),
+        later("pad_readers", lambda family: family.pad_readers("torch")),
+        later("channel_readers", lambda family: family.channel_readers("torch")),
+        later("global_readers", lambda family: family.TORCH_GLOBAL),
+        later("pixel_shuffle_reader", lambda family: family.READERS["torch"]),
+        later("label_reader", lambda family: family.READERS["torch"]),
+    ),
     uniform_by_fan,
 )
