@@ -88,7 +88,7 @@ class Terms:
 
 def plan_part(graph: Graph, terms: Terms, given: Mapping[str, Form] | None = None) -> Plan:
     """Return the plan of what runs in tiles at once: a whole graph, or one phase, its stored wires as `given` says."""
-    graph, kernels = fuse_residuals(graph, choose_kernels(graph), given or {})
+    graph, kernels = fuse_residuals(graph, choose_kernels(graph), given)
     layouts = lay_out(graph, kernels, given)
     budget, traffic, threads, batch = terms.budget, terms.traffic, terms.threads, terms.batch
     tile = _clamp(terms.tile, graph)

@@ -18,14 +18,14 @@ from .buffers import Form, written_layouts
 
 
 def fuse_residuals(
-    graph: Graph, kernels: Mapping[str, ConvKernel], given: Mapping[str, Form]
+    graph: Graph, kernels: Mapping[str, ConvKernel], given: Mapping[str, Form] | None = None
 ) -> tuple[Graph, dict[str, ConvKernel]]:
     """Return `graph` with every sum that a convolution can make fused into it, and the kernels by the names left.
 
     Such a sum has two inputs. The first is the convolution's result, which nobody else needs; the second is there
     before it and lies in memory as the result would: else it had to be copied. `given` says how stored wires lie.
     """
-    layouts = written_layouts(graph, kernels, given)
+    layouts = written_layouts(graph, kernels, given or {})
     nodes, chosen = list(graph.nodes), dict(kernels)
     for node in graph.nodes:
         head, other = _find_head(graph, node, kernels) or (node, INPUT)
