@@ -11,6 +11,7 @@ from threading import Event as Flag
 from typing import Any
 
 from ..errors import OutputError, RunError
+from ..formats.prepared import PreparedSource
 from ..plan.cost import BASELINE_BYTES
 from ..plan.model import Plan
 from ..run.events import Compiling, Emit, Event, Finished, Phase, Warned, ignore
@@ -121,7 +122,7 @@ def _run_tiles(job: Job, plan: Plan, engine: Any, hashing: Task, emit: Emit, sto
     engine.prepare(plan)
     if job.source.spool_bytes:
         emit(Phase("decompressing"))
-    if getattr(job.source, "passes", 0):
+    if isinstance(job.source, PreparedSource) and job.source.passes:
         emit(Phase("gathering statistics"))
     job.source.load(None if job.holds_input else job.scratch)
     hashing.wait()
