@@ -81,6 +81,13 @@ class BoundAdd:
 
 
 @inlined
+def plus(u: Any, v: Any) -> Any:
+    """Return u + v. Which of two NaN a processor keeps follows the order in machine code, so it is said here."""
+    result = u + v
+    return result if u == u else u
+
+
+@inlined
 def row_start(starts: Any, steps: Any, k: Any, place: Any, first: Any) -> Any:
     """Return the element of input `k` where the row of `place` begins, `first` along it."""
     five = (steps[5 * k], steps[5 * k + 1], steps[5 * k + 2], steps[5 * k + 3])
@@ -124,15 +131,15 @@ def make_sum(real: Any, per_lane: int) -> tuple[Any, Any]:
                 a_step, b_step = steps[4], steps[9]
                 if a_step == 1 and b_step == 1:  # a loop apart, so that it loads whole vectors
                     for i in range(count):
-                        store(out, target + i, load(x, a + i) + load(x, b + i))
+                        store(out, target + i, plus(load(x, a + i), load(x, b + i)))
                 else:
                     for i in range(count):
-                        store(out, target + i, load(x, a + i * a_step) + load(x, b + i * b_step))
+                        store(out, target + i, plus(load(x, a + i * a_step), load(x, b + i * b_step)))
                 for k in range(2, len(starts)):
                     b = row_start(starts, steps, k, place, first)
                     b_step = steps[5 * k + 4]
                     for i in range(count):
-                        store(out, target + i, load(out, target + i) + load(x, b + i * b_step))
+                        store(out, target + i, plus(load(out, target + i), load(x, b + i * b_step)))
                 channel = offset_of(place, channel_steps)
                 finish_row(code, affine, out, target, count, (scale, shift, slope), channel, p, q)
                 place = next_place(place, sizes, segments)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .activations import make_finish_row
-from .add import Input, row_start
+from .add import Input, plus, row_start
 from .catalog import Epilogue
 from .jit import KernelSpec, flat, get_kernel, inlined, int64, prange, register, types, void
 from .pointwise import Finish
@@ -88,29 +88,22 @@ class BoundArithmetic:
 
 
 @inlined
-def add(u: Any, v: Any) -> Any:
-    """Return u + v. Which of two NaN a processor keeps follows the order in machine code, so it is said here."""
-    result = u + v
-    return result if u == u else u
-
-
-@inlined
 def subtract(u: Any, v: Any) -> Any:
-    """Return u - v, as `add`."""
+    """Return u - v, as `plus`."""
     result = u - v
     return result if u == u else u
 
 
 @inlined
 def multiply(u: Any, v: Any) -> Any:
-    """Return u * v, as `add`."""
+    """Return u * v, as `plus`."""
     result = u * v
     return result if u == u else u
 
 
 @inlined
 def divide(u: Any, v: Any) -> Any:
-    """Return u / v, as `add`."""
+    """Return u / v, as `plus`."""
     result = u / v
     return result if u == u else u
 
@@ -138,7 +131,7 @@ def _make_combine_row(operation: Callable[..., Any]) -> Callable[..., Any]:
     return combine_row
 
 
-_add_row, _subtract_row, _multiply_row, _divide_row = map(_make_combine_row, (add, subtract, multiply, divide))
+_add_row, _subtract_row, _multiply_row, _divide_row = map(_make_combine_row, (plus, subtract, multiply, divide))
 
 
 @inlined

@@ -15,7 +15,7 @@ from .blocks import INT64, Vectors, intrinsic, join_block, split_block
 from .conv_finish import rename
 from .jit import inlined
 from .simd import columns_of, lanes_of, rows_of, spill, zeros
-from .winograd_blocks import add_blocks, load_block
+from .winograd_blocks import load_block
 
 
 def make_finish(scale: Any, bound: Any, add: Any = None) -> Any:
@@ -47,6 +47,12 @@ def make_finish(scale: Any, bound: Any, add: Any = None) -> Any:
     return inlined(rename(made, f"{made.__name__}_{scale.__name__}_{add.__name__ if add else ''}"))
 
 
+def _plus(builder: Any, value: Any, other: Any) -> Any:
+    """Return value + other, and `value` where that is NaN: which of two NaN is kept is said as `add.plus` says it."""
+    total = builder.fadd(value, other)
+    return builder.select(builder.fcmp_unordered("uno", value, value), value, total)
+
+
 @intrinsic
 def _add_voxels(_context: Any, block: Any, source: Any, places: Any, _columns: Any) -> Any:
     """Return block[r, c] + vector at source + places[r] + c * lanes; column 0 for those from `columns` on."""
@@ -61,10 +67,21 @@ def _add_voxels(_context: Any, block: Any, source: Any, places: Any, _columns: A
             start = vectors.at(args[1], builder.load(vectors.at(args[2], r)))
             for c, shift in enumerate(shifts):
                 i = r * block.columns + c
-                values[i] = builder.fadd(values[i], vectors.load(vectors.at(start, shift)))
+                values[i] = _plus(builder, values[i], vectors.load(vectors.at(start, shift)))
         return join_block(builder, block, values)
 
     return block(block, source, places, types.int64), build
+
+
+@intrinsic
+def _add_blocks(_context: Any, block: Any, other: Any) -> Any:
+    """Return block + other."""
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        pairs = zip(split_block(builder, block, args[0]), split_block(builder, block, args[1]), strict=True)
+        return join_block(builder, block, [_plus(builder, a, b) for a, b in pairs])
+
+    return block(block, other), build
 
 
 @intrinsic
@@ -79,7 +96,7 @@ def _add_columns(_context: Any, block: Any, source: Any, places: Any, columns: A
             for r in range(block.rows):
                 i = r * block.columns + c
                 place = vectors.at(start, builder.load(vectors.at(args[2], r)))
-                values[i] = builder.fadd(values[i], vectors.load(place))
+                values[i] = _plus(builder, values[i], vectors.load(place))
         return join_block(builder, block, values)
 
     return block(block, source, places, columns), build
@@ -90,11 +107,11 @@ def _add_first(builder: Any, block: Any, values: list[Any], places: list[Any], l
     vectors = Vectors(builder, block)
     with builder.if_else(whole, likely=True) as (all_lanes, some_lanes):
         with all_lanes:
-            full = [builder.fadd(value, vectors.load(place)) for value, place in zip(values, places, strict=True)]
+            full = [_plus(builder, value, vectors.load(place)) for value, place in zip(values, places, strict=True)]
             after_all = builder.block
         with some_lanes:
             part = [
-                builder.fadd(value, vectors.load_first(place, left))
+                _plus(builder, value, vectors.load_first(place, left))
                 for value, place, left in zip(values, places, lefts, strict=True)
             ]
             after_some = builder.block
@@ -173,4 +190,4 @@ def add_lanes(kind: Any, sums: Any, other: Any) -> Any:
     for c in range(columns):
         for i in range(min(count, rows_of(kind) * lanes)):
             values[((i // lanes) * columns_of(kind) + c) * lanes + i % lanes] = source[c * step + i * x_step]
-    return add_blocks(sums, load_block(kind, values))
+    return _add_blocks(sums, load_block(kind, values))
