@@ -92,6 +92,11 @@ def test_mean_and_variance_are_rounded_once():
     assert (both.count, both.total, both.squares) == (4, 6, 10)
 
 
+def test_of_no_values_nothing_is_known():
+    (sums,) = ExactSums("float32", 1).sums()
+    np.testing.assert_equal([sums.count, sums.mean(), sums.variance()], [0, np.nan, np.nan])
+
+
 def test_memory_is_counted():
     sums = ExactSums("float32", 5)
     assert sums._words.nbytes + sums._lines.nbytes == sum_bytes("float32", 5, thread_count())

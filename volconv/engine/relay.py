@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import RunError
 from ..formats.scratch_file import ScratchFile
 from ..graph.model import Node
 from ..numeric import compute_dtype
@@ -119,7 +120,12 @@ class Relay:
         for store in self.plan.stores:
             if store.born == number and not isinstance(self._op_of(store.wire), GlobalPool):
                 if store.offset is None:
-                    self._stores[store.wire] = MemoryStore(store, self._dtype)
+                    try:
+                        self._stores[store.wire] = MemoryStore(store, self._dtype)
+                    except MemoryError as error:
+                        raise RunError(
+                            f"no memory for stage {store.wire!r}, {store.nbytes} bytes; give a smaller --memory"
+                        ) from error
                 else:
                     assert self._file is not None
                     self._stores[store.wire] = FileStore(store, self._file, self._dtype)

@@ -50,12 +50,14 @@ class Sums:
         return Sums(count, self.total + other.total, self.squares + other.squares)
 
     def mean(self) -> float:
-        """Return the mean, rounded once to float64."""
+        """Return the mean, rounded once to float64; NaN of no values, which a run that was stopped may have."""
+        if not self.count:
+            return float("nan")
         return self.special if self.total is None else _round(self.total / self.count)
 
     def variance(self) -> float:
         """Return the mean square deviation from the mean (of the population), rounded once to float64."""
-        if self.total is None or self.squares is None:
+        if self.total is None or self.squares is None or not self.count:
             return float("nan")
         return _round(self.squares / self.count - (self.total / self.count) ** 2)
 
