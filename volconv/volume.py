@@ -31,6 +31,8 @@ class VolumeInfo:
         Where the voxels lie.
     slope, intercept : float
         The value of a voxel is ``stored * slope + intercept``.
+    labels : bool
+        Whether the file says that values are labels.
     axes : str
         One of `AXES`: how D, H, W were taken from the file.
     chunks : tuple of int or None
@@ -49,6 +51,7 @@ class VolumeInfo:
     meta: Mapping[str, Any] = field(default_factory=dict)
     slope: float = 1.0
     intercept: float = 0.0
+    labels: bool = False
 
     @property
     def is_scaled(self) -> bool:

@@ -14,12 +14,11 @@ from ..errors import UsageError
 from ..volume import OutputInfo
 from .nifti_axes import turn, turn_affine, turn_map
 from .nifti_extension import make_extension
-from .nifti_header import DATATYPES, NiftiHeader
+from .nifti_header import DATATYPES, INTENT_LABEL, NiftiHeader
 
 _LARGEST_DIM = {1: 2**15 - 1, 2: 2**63 - 1}
 _MILLIMETRE = 2
 _ALIGNED = 2  # NIFTI_XFORM_ALIGNED_ANAT
-_INTENT_LABEL = 1002
 _INTENT_VECTOR = 1007
 
 
@@ -159,5 +158,5 @@ def _put_quaternion(raw: Any, quaternion: tuple[float, ...], qoffset: tuple[floa
 
 def _intent(info: OutputInfo, layout: str) -> int:
     if info.labels:
-        return _INTENT_LABEL
+        return INTENT_LABEL
     return _INTENT_VECTOR if layout == "vector" and info.channels > 1 else 0
