@@ -33,6 +33,8 @@ class VolumeInfo:
         The value of a voxel is ``stored * slope + intercept``.
     turned : tuple of int or None
         See `storage_order`, where axes were swapped after they were read; else it follows from `axes`.
+    labels : bool
+        Whether the file says that values are labels.
     axes : str
         One of `AXES`: how D, H, W were taken from the file.
     chunks : tuple of int or None
@@ -52,6 +54,7 @@ class VolumeInfo:
     slope: float = 1.0
     intercept: float = 0.0
     turned: Triple | None = None
+    labels: bool = False
 
     @property
     def is_scaled(self) -> bool:

@@ -10,6 +10,7 @@ import pytest
 import scipy.ndimage
 
 import volconv
+from volconv.api.convert import convert
 from volconv.errors import BudgetError, ShapeError, UsageError
 from volconv.formats.record import read_record
 
@@ -277,3 +278,15 @@ def test_scores_of_many_classes_exist_for_a_tile_only(tmp_path, kernel_size):
         stages = [{"op": "ReLU"}, {**head, "weight": random}]
         spec = spec_file(tmp_path, *stages)
         assert volconv.plan(spec, large, output_type=kind, memory="1500MB").peak_bytes <= 1500e6
+
+
+def test_convert_keeps_the_intent(scan, tmp_path):
+    volconv.run(spec_file(tmp_path, {"op": "Threshold", "threshold": 0}), scan, tmp_path / "a.nii.gz")
+    convert(tmp_path / "a.nii.gz", tmp_path / "b.h5")
+    convert(tmp_path / "b.h5", tmp_path / "c.nii")
+    assert nib.load(tmp_path / "c.nii").header["intent_code"] == 1002
+    with h5py.File(tmp_path / "b.h5", "r+") as file:
+        file["data"].attrs["intent"] = 3  # another program's
+    convert(tmp_path / "b.h5", tmp_path / "d.nii")
+    assert nib.load(tmp_path / "d.nii").header["intent_code"] == 0
+    np.testing.assert_array_equal(voxels(tmp_path / "d.nii"), voxels(tmp_path / "a.nii.gz"))

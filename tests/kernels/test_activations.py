@@ -14,7 +14,7 @@ from volconv.kernels.catalog import ACTIVATIONS, Epilogue
 from volconv.kernels.pointwise import bind_pointwise
 from volconv.kernels.scalar import make_elementary
 
-PARAMETERS = {"leaky_relu": (0.01,), "elu": (1.0,), "softplus": (1.0, 20.0), "clip": (-1.0, 1.0)}
+PARAMETERS = {"leaky_relu": (0.01,), "elu": (1.0,), "softplus": (1.0, 20.0), "clip": (-1.0, 1.0), "threshold": (0.5,)}
 # Largest errors in units in the last place, as the modules state them, rounded up.
 ULPS = {"exp": 1.0, "expm1": 2.0, "log1p": 2.0, "tanh": 2.6, "sigmoid": 2.3, "normal": 7.2}
 ULPS |= {"elu": 1.3, "selu": 3.0, "gelu": 7.0, "gelu_tanh": 4.0, "silu": 3.3, "softplus": 3.0, "hardswish": 2.0}
@@ -195,7 +195,7 @@ def test_codes_follow_the_catalog():
     """`make_finish_row` chooses by the catalog's order."""
     assert list(CODES) == [
         *("identity", "relu", "leaky_relu", "prelu", "elu", "selu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh"),
-        *("softplus", "hardswish", "clip", "abs"),
+        *("softplus", "hardswish", "clip", "abs", "threshold"),
     ]
     assert set(make_activations(numba.float32)) == set(ACTIVATIONS)
     assert pack_parameters("softplus", (2.0, 30.0), "float32").tolist() == [2.0, 30.0]
@@ -222,6 +222,7 @@ def test_means_what_pytorch_means(name, dtype):
         "hardswish": f.hardswish,
         "clip": lambda v: v.clamp(-1, 1),
         "abs": torch.abs,
+        "threshold": lambda v: (v > 0.5).to(v.dtype),
     }
     x = np.concatenate([np.linspace(-30, 30, 2001), [19.99, 20.0, 20.01, -INF, NAN]]).astype(dtype)
     eps = np.finfo(dtype).eps
@@ -230,7 +231,7 @@ def test_means_what_pytorch_means(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", sorted(set(ACTIVATIONS) - {"abs"}))
+@pytest.mark.parametrize("name", sorted(set(ACTIVATIONS) - {"abs", "threshold"}))
 def test_nan_is_returned_as_it_came(name, dtype) -> None:
     came = np.tile(np.array([NAN, -NAN, 1.0], dtype), 30)
     assert np.signbit(came[:2]).tolist() == [False, True]
@@ -239,3 +240,10 @@ def test_nan_is_returned_as_it_came(name, dtype) -> None:
         np.testing.assert_array_equal(np.isnan(got), np.isnan(values))
         kept = np.isnan(values)
         assert got[kept].tobytes() == values[kept].tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_threshold_is_passed_by_what_is_larger_alone(dtype):
+    above = np.nextafter(np.array(0.5, dtype), np.array(1, dtype))
+    values = np.tile(np.array([0.5, above, -INF, INF, NAN], dtype), 13)
+    assert activate(values, "threshold").tolist() == [0, 1, 0, 1, 0] * 13

@@ -15,7 +15,7 @@ from volconv.kernels.pointwise import bind_pointwise
 
 from .layouts import FIRST, LAST, layouts, run_on, shapes
 
-PARAMETERS = {"leaky_relu": (0.1,), "elu": (1.3,), "softplus": (1.5, 20.0), "clip": (-0.5, 0.75)}
+PARAMETERS = {"leaky_relu": (0.1,), "elu": (1.3,), "softplus": (1.5, 20.0), "clip": (-0.5, 0.75), "threshold": (0.3,)}
 
 
 def make_epilogue(name, channels, dtype, affine):

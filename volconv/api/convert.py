@@ -76,7 +76,13 @@ def convert(
         kind = np.dtype(dtype) if dtype else _default_dtype(reader, target)
         record = _make_record(source, reader, {"axes": axes, "spacing": spacing, "dtype": dtype, "channels": channels})
         info = OutputInfo(
-            reader.info.shape, reader.info.channels, kind, reader.info, batch=reader.info.batch, record=record
+            reader.info.shape,
+            reader.info.channels,
+            kind,
+            reader.info,
+            batch=reader.info.batch,
+            record=record,
+            labels=reader.info.labels,
         )
         path = parse_volume_name(target).path
         scratch = path.with_name(path.name + ".volconv")

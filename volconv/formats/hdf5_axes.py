@@ -6,6 +6,7 @@ the affine's columns     x y z 1          whatever the order of the array
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -162,6 +163,15 @@ def _stated_letters(dataset: h5py.Dataset, shown: str, where: str) -> str | None
             raise FormatError(f"says {show(letters)[:40]!r}: {fault}; --axes overrides it", file=shown, where=at)
         return letters
     return None
+
+
+def is_label_map(dataset: h5py.Dataset, shown: str, where: str) -> bool:
+    """Return whether the attribute `intent` says that values are labels; what else it may hold is others' affair."""
+    if "intent" not in dataset.attrs:
+        return False
+    with contextlib.suppress(FormatError):
+        return _read_text(dataset, "intent", shown, where) == "label"
+    return False
 
 
 def _read_text(dataset: h5py.Dataset, name: str, shown: str, at: str) -> str:

@@ -15,7 +15,16 @@ from ..errors import FormatError, UsageError, show
 from ..geometry import Floats3, Geometry
 from ..region import Region
 from ..volume import VolumeInfo
-from .hdf5_axes import SPATIAL, FileAxes, affine_from_spacing, make_axes, read_affine, read_letters, to_dhw
+from .hdf5_axes import (
+    SPATIAL,
+    FileAxes,
+    affine_from_spacing,
+    is_label_map,
+    make_axes,
+    read_affine,
+    read_letters,
+    to_dhw,
+)
 from .hdf5_guard import H5PY_ERRORS, check_dataset, hdf5_errors, open_hdf5, resolve
 from .hdf5_pieces import CACHE_SLOTS, PIECE_BYTES, cache_plan, split_chunks, split_pieces
 from .hdf5_tree import check_numbers, find_volume, listing, walk
@@ -130,6 +139,7 @@ class Hdf5Source:
             axes=axes.order,
             chunks=chunks,
             meta={"hdf5": {"dataset": self._where}},
+            labels=is_label_map(self._dataset, self._shown, self._where),
         )
 
     def _check_spacing(self, stated: Floats3 | None, wanted: Floats3 | None) -> None:

@@ -21,6 +21,9 @@ LONGEST_HEADER = HEADER_BYTES[2]
 UNIT_MM = {1: 1000.0, 2: 1.0, 3: 0.001}
 """Millimetres in the spatial units of `xyzt_units`: metre, millimetre, micrometre."""
 
+INTENT_LABEL = 1002
+"""The intent code of values that are labels."""
+
 DATATYPES = {
     2: "uint8",
     4: "int16",

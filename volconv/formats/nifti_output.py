@@ -16,12 +16,11 @@ from .nifti_axes import turn, turn_affine, turn_map
 from .nifti_extension import make_extension
 from .nifti_fields import HEADER_BYTES, empty_header
 from .nifti_forms import make_qform
-from .nifti_header import DATATYPES, NiftiHeader
+from .nifti_header import DATATYPES, INTENT_LABEL, NiftiHeader
 
 _LARGEST_DIM = {1: 2**15 - 1, 2: 2**63 - 1}
 _MILLIMETRE = 2
-ALIGNED = 2  # NIFTI_XFORMALIGNED_ANAT
-_INTENT_LABEL = 1002
+ALIGNED = 2  # NIFTI_XFORM_ALIGNED_ANAT
 _INTENT_VECTOR = 1007
 
 
@@ -172,5 +171,5 @@ def _put_forms(raw: Any, forms: Forms) -> None:
 
 def _intent(info: OutputInfo, layout: str) -> int:
     if info.labels:
-        return _INTENT_LABEL
+        return INTENT_LABEL
     return _INTENT_VECTOR if layout == "vector" and info.channels > 1 else 0

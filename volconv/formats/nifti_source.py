@@ -23,7 +23,7 @@ from .gzip_stream import MAX_RATIO, GzipReader
 from .nifti_axes import as_kji, read_axes, turn, turn_affine, turn_region
 from .nifti_files import is_gzip, open_files, read_header
 from .nifti_forms import make_base_affine
-from .nifti_header import NiftiHeader
+from .nifti_header import INTENT_LABEL, NiftiHeader
 from .nifti_window import BUFFER_BYTES, ByteStore, Grid, Scaling, WindowReader
 from .scratch_file import ScratchFile
 
@@ -155,6 +155,7 @@ class NiftiSource:
             meta={"nifti": header},
             slope=header.slope,
             intercept=header.intercept,
+            labels=header.intent_code == INTENT_LABEL,
         )
 
     def _check_size(self) -> None:
