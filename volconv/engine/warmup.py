@@ -14,6 +14,8 @@ from ..kernels.copies import copy_specs
 from ..kernels.jit import KernelSpec, kernel_cache, missing
 from ..kernels.norm import norm_specs
 from ..kernels.pointwise import pointwise_specs
+from ..kernels.pool import pool_specs
+from ..kernels.resample import resample_specs
 from ..settings import memory_budget, thread_count
 from .compiling import compile_jobs, make_ready
 
@@ -37,6 +39,8 @@ def list_kernels(dtypes: tuple[str, ...] = ("float32", "float64")) -> list[Kerne
         specs.extend(
             (*pointwise_specs(dtype), *add_specs(dtype), *norm_specs(dtype), *copy_specs(dtype), *border_specs(dtype))
         )
+        for flag in (False, True):
+            specs.extend((*pool_specs(dtype, flag, (1, 2)), *resample_specs(dtype, flag)))
     return list(dict.fromkeys(specs))
 
 

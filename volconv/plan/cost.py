@@ -14,6 +14,7 @@ from ..kernels.catalog_memory import packed_bytes, scratch_bytes
 from ..kernels.catalog_resample import resample_bytes
 from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
+from ..ops.pool import Pool
 from ..ops.resample import Resample
 from .buffers import Layouts, conv_shape
 from .memory import Places, place_buffers
@@ -30,6 +31,8 @@ _CHUNK_RATE = 6e8
 _TOUCH_RATE = 2.5e9
 _ROW_SECONDS = 2e-6
 _STEP_SECONDS = 6e-5
+_TAPS_A_COPY = 4
+"""Taps of a window that are taken in the time of a copy."""
 
 ShapeBytes = Callable[[Triple], int]
 
@@ -146,9 +149,17 @@ def stage_seconds(node: Node, voxels: int, threads: int) -> float:
     """Return a rough time for `voxels` voxels of every channel of `node`, by `threads` threads."""
     if isinstance(node.op, Conv3d | ConvTranspose3d):
         return conv_seconds(conv_shape(node.op, node.wire.dtype, node.algorithm), voxels, threads)
-    sweeps = (len(node.inputs) + 1) / 2  # a copy reads once and writes once
     itemsize = 8 if node.wire.dtype == "float64" else 4
-    return sweeps * voxels * node.wire.channels * itemsize / _COPY_RATE / threads
+    return _copies(node) * voxels * node.wire.channels * itemsize / _COPY_RATE / threads
+
+
+def _copies(node: Node) -> float:
+    """Return how many times as long as copying its output a stage of no products takes, roughly."""
+    if isinstance(node.op, Pool):
+        return max((prod(node.op.stride) + 1) / 2, prod(node.op.kernel_size) / _TAPS_A_COPY)
+    if isinstance(node.op, Resample) and node.op.rule == "linear":
+        return 2
+    return (len(node.inputs) + 1) / 2  # a copy reads once and writes once
 
 
 def _reading_seconds(cuts: tuple[AxisCut, AxisCut, AxisCut], traffic: Traffic, channels: int, itemsize: int) -> float:
