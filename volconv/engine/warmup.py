@@ -17,6 +17,8 @@ from ..kernels.layer_norm import layer_norm_specs
 from ..kernels.norm import norm_specs
 from ..kernels.pad import pad_specs
 from ..kernels.pointwise import pointwise_specs
+from ..kernels.pool import pool_specs
+from ..kernels.resample import resample_specs
 from ..settings import memory_budget, thread_count
 from .compiling import compile_jobs, make_ready
 
@@ -41,6 +43,8 @@ def list_kernels(dtypes: tuple[str, ...] = ("float32", "float64")) -> list[Kerne
             (*pointwise_specs(dtype), *add_specs(dtype), *norm_specs(dtype), *copy_specs(dtype), *border_specs(dtype))
         )
         specs.extend((*arithmetic_specs(dtype), *pad_specs(dtype), *layer_norm_specs(dtype)))
+        for flag in (False, True):
+            specs.extend((*pool_specs(dtype, flag, (1, 2)), *resample_specs(dtype, flag)))
     return list(dict.fromkeys(specs))
 
 

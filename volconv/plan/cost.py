@@ -14,6 +14,7 @@ from ..kernels.catalog_memory import packed_bytes, scratch_bytes
 from ..kernels.catalog_resample import resample_bytes
 from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
+from ..ops.pool import Pool
 from ..ops.resample import Resample
 from .buffers import Layouts, conv_shape
 from .memory import Places, place_buffers
@@ -30,6 +31,8 @@ _CHUNK_RATE = 6e8
 _TOUCH_RATE = 2.5e9
 _ROW_SECONDS = 2e-6
 _STEP_SECONDS = 6e-5
+_TAPS_A_COPY = 4
+"""Taps of a window that are taken in the time of a copy."""
 
 ShapeBytes = Callable[[Triple], int]
 
@@ -160,11 +163,21 @@ def weight_bytes(graph: Graph, kernels: Mapping[str, ConvKernel]) -> int:
 def stage_seconds(graph: Graph, node: Node, voxels: int, threads: int) -> float:
     """Return a rough time for `voxels` voxels of every channel of `node`, by `threads` threads."""
     itemsize = 8 if node.wire.dtype == "float64" else 4
-    rate = voxels * itemsize / _COPY_RATE / threads / 2  # a copy reads once and writes once
+    copy = voxels * itemsize / _COPY_RATE / threads  # of one channel: reads once and writes once
     if isinstance(node.op, Conv3d | ConvTranspose3d):
         seconds = conv_seconds(conv_shape(node.op, node.wire.dtype, node.algorithm), voxels, threads)
-        return seconds if node.residual is None else seconds + node.wire.channels * rate
-    return (node.wire.channels + sum(graph.wire(name).channels for name in node.inputs)) * rate
+        return seconds if node.residual is None else seconds + node.wire.channels / 2 * copy
+    return _copied_channels(graph, node) * copy
+
+
+def _copied_channels(graph: Graph, node: Node) -> float:
+    """Return how many channels a copy moves in the time of a stage without products, roughly."""
+    channels = node.wire.channels
+    if isinstance(node.op, Pool):
+        return channels * max((prod(node.op.stride) + 1) / 2, prod(node.op.kernel_size) / _TAPS_A_COPY)
+    if isinstance(node.op, Resample) and node.op.rule == "linear":
+        return channels * 2
+    return (channels + sum(graph.wire(name).channels for name in node.inputs)) / 2
 
 
 def _reading_seconds(cuts: tuple[AxisCut, AxisCut, AxisCut], traffic: Traffic, channels: int, itemsize: int) -> float:
