@@ -22,7 +22,7 @@ from .model import Window, share_interval
 from .regions import pull_back
 
 BASELINE_BYTES = 160 * 2**20
-"""Resident size before the first tile: Python, NumPy, Numba with kernels loaded, nibabel (143 to 147 MiB on Linux)."""
+"""Resident size before the first tile: Python, NumPy, Numba with kernels loaded (at most 147 MiB on Linux)."""
 HDF5_BYTES = 15 * 2**20
 """What h5py adds (11 to 13 MiB)."""
 START_SECONDS = 0.5
