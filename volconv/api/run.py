@@ -138,7 +138,7 @@ def _run_tiles(job: Job, plan: Plan, engine: Any, hashing: Task, emit: Emit, sto
     overlapped.execute(plan, engine, job.source, sinks, emit, stop)
     job.source.check_unchanged()
     if gathered and not stop.is_set():
-        del engine  # its memory is the finishing's
+        engine.close()  # its memory is the finishing's
         emit(Phase("finishing labels"))
         for labels in gathered.values():
             labels.write_all(sinks)

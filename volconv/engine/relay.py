@@ -82,7 +82,8 @@ class Relay:
         return sum(engine.nbytes for engine in self._engines)
 
     def close(self) -> None:
-        """Give the scratch file back; safe to call twice."""
+        """Give the scratch file and the tiles' memory back; no tile can be computed then. Safe to call twice."""
+        self._engines, self._stores = [], {}
         if self._file is not None:
             self._file.close()
 
