@@ -26,13 +26,16 @@ PADS = {
     f"{kind}Pad{rank}d" for kind in ("Constant", "Zero", "Reflection", "Replication", "Circular") for rank in (2, 3)
 }
 DROPOUTS = {"AlphaDropout", "Dropout2d", "Dropout3d", "FeatureAlphaDropout"}
+NORMS_AND_POOLS = {
+    *("GroupNorm", "InstanceNorm3d", "MaxPool3d", "AvgPool3d", "AdaptiveAvgPool3d", "AdaptiveMaxPool3d"),
+}
 FLAT = {"UpsamplingNearest2d", "UpsamplingBilinear2d"}
 LACKING = {  # of torch's
     "lucid": {
         *("CircularPad2d", "CircularPad3d", "ReflectionPad3d", "ZeroPad3d"),
         *("Dropout3d", "FeatureAlphaDropout", "Interpolate"),
     },
-    "megengine": {"BatchNorm3d", "MaxPool3d", "AvgPool3d", "Upsample", "Interpolate", *FLAT, *PADS, *DROPOUTS},
+    "megengine": {"BatchNorm3d", *NORMS_AND_POOLS, "Upsample", "Interpolate", *FLAT, *PADS, *DROPOUTS},
     "onnx": {"Interpolate", "PixelShuffle", *FLAT, *PADS, *DROPOUTS},
 }
 OWN = {"onnx": {"Resize", "DepthToSpace"}}
