@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 import pytest
 
+import volconv
 from volconv.cli.main import COMMANDS
 
 ROOT = Path(__file__).parent.parent
@@ -60,14 +62,34 @@ def blocks(kind):
 
 
 def test_the_readme_runs(tmp_path, monkeypatch):
-    """The spec and the Python lines of the README, as they stand, on the sample scan."""
+    """The first spec and the Python lines of the README, as they stand, on the sample scan."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "sample_data" / "t1_2mm.nii.gz", "scan.nii.gz")
-    (spec,) = blocks("yaml")
-    Path("edges.yaml").write_text(spec)
+    Path("edges.yaml").write_text(blocks("yaml")[0])
     (code,) = blocks("python")
     names = {}
     exec(code, names)
     assert nib.load("smooth.nii.gz").shape == nib.load("scan.nii.gz").shape
     assert names["edges"].shape == (1, 64, 64, 64)
     assert names["features"].shape == (8, 64, 64, 64)
+
+
+def test_the_network_of_the_readme_runs(tmp_path, monkeypatch):
+    """Its second spec, on a piece of the sample scan, with random weights."""
+    monkeypatch.chdir(tmp_path)
+    scan = nib.load(ROOT / "sample_data" / "t1_2mm.nii.gz").slicer[30:60, 40:75, 30:62]
+    scan.to_filename("scan.nii.gz")
+    Path("tissue.yaml").write_text(blocks("yaml")[1])
+    rng, weights = np.random.default_rng(0), {}
+    layers = [(f"model.{n}.conv", (16, 16 if n else 1, 3, 3, 3)) for n in range(9)]
+    for name, shape in (*layers, ("scores", (3, 16, 1, 1, 1))):
+        weights[f"{name}.weight"] = rng.normal(size=shape).astype("f4")
+        weights[f"{name}.bias"] = rng.normal(size=shape[:1]).astype("f4")
+    np.savez("model.npz", **weights)
+    volconv.run("tissue.yaml", "scan.nii.gz", "labels.nii.gz", weights="model.npz", save={"scores": "scores.nii.gz"})
+    labels, scores = nib.load("labels.nii.gz"), nib.load("scores.nii.gz")
+    assert labels.shape == scan.shape
+    assert scores.shape == (*scan.shape, 3)
+    np.testing.assert_array_equal(labels.affine, scan.affine)
+    assert labels.get_data_dtype() == np.uint8
+    assert np.asarray(labels.dataobj).max() == 2
