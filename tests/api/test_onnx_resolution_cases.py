@@ -129,6 +129,7 @@ def run(stage, x):
     return pipeline(x, tile=(3, 5, 7))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "node", "inputs", "expected"), RUN, ids=[c[0] for c in RUN])
 def test_case(name, node, inputs, expected):
     expected = CORRECTED.get(name, expected)

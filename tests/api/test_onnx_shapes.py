@@ -179,6 +179,7 @@ RUNNERS = {**dict.fromkeys(("Add", "Sub", "Mul", "Div"), arithmetic), "Concat": 
            "LayerNormalization": layer_norm, "Gemm": product, "MatMul": product, "Dropout": dropout}  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("node", "inputs", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
 def test_case(node, inputs, expected):
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}

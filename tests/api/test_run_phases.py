@@ -93,6 +93,7 @@ def test_each_volume_of_a_batch_has_its_own_statistics(tmp_path):
     assert found.transpose(3, 2, 1, 0).tobytes() == alone[:, 0].tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
 @pytest.mark.parametrize("budget_mib", [BASELINE_BYTES // MIB + 28, 2048])
 def test_the_real_peak_stays_below_the_predicted_one(tmp_path, budget_mib):

@@ -43,6 +43,7 @@ def test_a_meshnet_of_norms_at_any_tile(tmp_path):
     assert len(set(files)) == 1
 
 
+@pytest.mark.slow
 def test_a_unet_of_pools_and_skips(tmp_path):
     scan, weights = HIPPODEEP / "input.nii.gz", HIPPODEEP / "params_head_00075_00000.pt"
     found = run("hippodeep", scan, weights, tmp_path / "out.nii")

@@ -109,6 +109,7 @@ chains = st.tuples(st.sampled_from(BEFORE), st.sampled_from(BEHIND)).filter(may_
 tiles = st.one_of(st.just("whole"), st.tuples(*[st.integers(1, 9)] * 3))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(list(KINDS)), chains, st.booleans(), st.booleans(), tiles, st.integers(1, 2))
 def test_a_sum_made_by_its_convolution_has_the_bytes_of_one_apart(name, chain, swapped, spoilt, tile, threads):

@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 
 import volconv.kernels
+from volconv.engine.gathering import gathering_specs
 from volconv.engine.numba_engine import needed_kernels
 from volconv.formats.in_memory import ArraySource
 from volconv.graph.build import build_graph, make_loader
@@ -169,6 +170,38 @@ LAYERS = {
     "layer norm, channels last": layer(
         "last", (3, 4, 5, 41), conv(30, 2, "valid"), {"op": "LayerNorm", "elementwise_affine": False},
     ),
+    "pools": layer(
+        "", (3, 6, 7, 41), {"op": "MaxPool3d", "kernel_size": 3, "stride": 2, "padding": 1},
+        {"op": "AvgPool3d", "kernel_size": 2, "ceil_mode": True}, SILU, outputs=("s0", "s2"),
+    ),
+    "pools, channels last": layer(
+        "last", (3, 6, 7, 21), conv(30, 2, "valid"), {"op": "MaxPool3d", "kernel_size": 2},
+        {"op": "AvgPool3d", "kernel_size": 2, "stride": 1}, outputs=("s1", "s2"),
+    ),
+    "resampled": layer(
+        "", (3, 4, 5, 21), {"op": "Upsample", "scale_factor": 2, "mode": "trilinear"},
+        {"op": "Upsample", "size": [5, 9, 50]}, outputs=("s0", "s1"),
+    ),
+    "resampled, channels last": layer(
+        "last", (3, 4, 5, 11), conv(30, 2, "valid"),
+        {"op": "Upsample", "scale_factor": 2, "mode": "trilinear", "align_corners": True},
+        {"op": "Upsample", "scale_factor": 2}, outputs=("s1", "s2"),
+    ),
+    "shuffled": layer("last", (3, 4, 5, 11), conv(64, 1, 0), {"op": "PixelShuffle3d", "upscale_factor": 2}, SILU),
+    "scores and labels": layer(
+        "first", (3, 4, 5, 41), conv(5), {"op": "Softmax"}, {"op": "LogSoftmax", "input": "s0"},
+        {"op": "ArgMax", "input": "s0"}, {"op": "Remap", "labels": {1: 3, 4: 0}}, outputs=("s1", "s2", "s4"),
+    ),
+    "scores and labels, channels last": layer(
+        "last", (3, 4, 5, 21), conv(30, 2, "valid"), {"op": "Softmax"}, {"op": "LogSoftmax", "input": "s0"},
+        {"op": "ArgMax", "input": "s0"}, outputs=("s1", "s2", "s3"),
+    ),
+    "norms of the volume": layer(
+        "first last", (3, 5, 6, 21), conv(5), {"op": "InstanceNorm3d"}, RELU, conv(30, 1), {"op": "GroupNorm",
+        "num_groups": 5, "affine": False}, SILU, {"op": "AdaptiveAvgPool3d", "output_size": 1},
+        {"op": "AdaptiveMaxPool3d", "output_size": 1, "input": "s5"}, {"op": "Mul", "inputs": ["s5", "s6"]},
+        outputs=("s7", "s8"),
+    ),
     "vector norm": layer("first", (1, 5, 6, 41), conv(3), {"op": "VectorNorm"}),
     "copies": layer("last", (3, 4, 5, 21), {"op": "Identity"}, conv(30, 2, "valid"), outputs=("s0", "s1")),
     "halves": layer("first last", (1, 5, 6, 21), conv(5), {"op": "GELU"}, conv(30, 2), dtypes=("float16", "bfloat16")),
@@ -314,5 +347,6 @@ def test_every_kernel_that_runs_can_ask_for_is_in_the_table():
     for name, dtype in CASES:
         for tile in (None, (2, 2, 2)):
             plan = make_plan(graph_of(name, dtype), budget=BUDGET, traffic=Traffic(), tile=tile)
-            seen |= {spec.name for spec in needed_kernels(plan)}
+            seen |= {spec.name for part in plan.phases or (plan,) for spec in needed_kernels(part)}
+            seen |= {spec.name for part in plan.phases for spec in gathering_specs(part.part.ends)}
     assert seen == {name for name in jit._factories if not name.startswith("peak.")}

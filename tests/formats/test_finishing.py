@@ -173,6 +173,7 @@ def test_what_a_scan_does_not_say() -> None:
         PreparedSource(scan, Preparation("RAS"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_memory_of_the_way_back_stays_below_what_it_says(tmp_path: Path, in_memory: bool) -> None:
     scan = ArraySource(np.zeros((1, 100, 120, 90)), MM)

@@ -128,6 +128,7 @@ def test_lengths_that_single_precision_blurred_are_whole() -> None:
     np.testing.assert_allclose(axis.to_old(axis.to_new(places)), places)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [0, 1, 3])
 @pytest.mark.parametrize("new_mm", [(1.0, 1.0, 1.0), (5.0, 4.0, 4.0)])
 def test_memory_stays_below_what_window_bytes_says(order: int, new_mm: tuple[float, float, float]) -> None:

@@ -57,6 +57,7 @@ def test_both_layouts_give_the_same_bits(case) -> None:
     np.testing.assert_array_equal(run(case, kernel), run(case, other))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [256, 128])
 @pytest.mark.parametrize("name", ["few", "one to one", "many", "depthwise of many", "float64, few"])
 def test_narrower_vectors_give_the_same_bits(name, bits) -> None:
@@ -118,6 +119,7 @@ def test_nan_and_infinity_reach_only_the_voxels_whose_window_holds_them(name) ->
     np.testing.assert_array_equal(got[:, ~hit], clean[:, ~hit])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writes", ["first", "last"])
 @pytest.mark.parametrize("activation", ["relu", "clip", "leaky_relu", "prelu", "silu", "elu", "softplus"])
 def test_fused_epilogue_gives_the_bits_of_the_stage_of_its_own(activation, writes) -> None:

@@ -92,6 +92,7 @@ def test_a_sweep_has_the_bits_of_three_passes(lengths, box, mode, channels, filt
     check(lengths, box, mode, channels, filters, "float32", None, threads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("bits", WIDTHS)
 @pytest.mark.parametrize("mode", MODES)

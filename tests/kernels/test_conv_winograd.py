@@ -117,6 +117,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_threads_and_vector_widths_give_the_same_bits(case) -> None:
     whole = run(case)

@@ -68,6 +68,7 @@ EPILOGUES = [("relu", "before"), ("clip", "after"), ("leaky_relu", "after"), ("i
 CASES = [(name, *epilogue) for name in (*DIRECT, *FAST) for epilogue in EPILOGUES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "activation", "residual"), [*CASES, ("last", "silu", "before"), ("pairs", "silu", "before")]
 )

@@ -18,7 +18,6 @@ from ..graph.passes import optimise
 from ..graph.tensors import TensorLoader
 from ..graph.trailing import Chain, split_trailing
 from ..ops.base import Wire
-from ..run.label_maps import check_installed
 from ..settings import memory_budget, thread_count
 from ..spec.load import load_spec, load_spec_mapping
 from ..spec.model import Spec
@@ -232,7 +231,10 @@ def _wire_job(
     try:
         check_scores(spec, graph, options.output_type)
         graph, chains = split_trailing(optimise(graph, options.algorithm))
-        check_installed(chains)
+        if chains:  # only then: the engine and what it needs load slowly
+            from ..run.label_maps import check_installed
+
+            check_installed(chains)
     except BaseException:
         loader.close()
         raise

@@ -14,7 +14,6 @@ from ..formats.prepared import PreparedSource
 from ..plan.cost import BASELINE_BYTES, HDF5_BYTES, Traffic
 from ..plan.make import make_plan
 from ..plan.model import Plan
-from ..run.label_maps import finishing_bytes, gathered_bytes
 from .job import Job, open_job
 from .options import make_options
 from .outputs import check_files, finishing_of, open_sinks
@@ -104,8 +103,7 @@ def _plan(job: Job) -> Plan:
     def write_bytes(stage: str) -> Any:
         return lambda shape: max(sink.window_bytes(shape) for sink in job.sinks_of(stage))
 
-    gathered = gathered_bytes(job.chains, source.info.batch)
-    finishing = finishing_bytes(job.chains)
+    gathered, finishing = _label_bytes(job)
     written = (target.stage for target in job.targets if target.stage in job.chains)
     finishing += max((write_bytes(stage)(job.wire(stage).shape) for stage in written), default=0)
     traffic = Traffic(
@@ -133,6 +131,15 @@ def _plan(job: Job) -> Plan:
     )
     before, after = _outside_stages(job)
     return replace(made, chains=job.chains, before=before, after=after)
+
+
+def _label_bytes(job: Job) -> tuple[int, int]:
+    """Return the bytes of label maps that are held whole, and what finishing them takes beside."""
+    if not job.chains:
+        return 0, 0
+    from ..run.label_maps import finishing_bytes, gathered_bytes
+
+    return gathered_bytes(job.chains, job.source.info.batch), finishing_bytes(job.chains)
 
 
 def _prepare_seconds(source: Source) -> float:

@@ -14,7 +14,6 @@ from ..geometry import Triple
 from ..region import Region
 from .base import Sink, Source
 from .forwarding import ForwardingSink
-from .hdf5_chunks import chunk_shape
 from .names import HDF5, parse_volume_name
 from .stored import StoredVolume
 from .windows import window_shape
@@ -87,4 +86,6 @@ def _chunks(sink: Sink) -> Triple | None:
     """Return the blocks that the file of `sink` is written in; None where planes suit it."""
     if sink.path is None or parse_volume_name(sink.path).format != HDF5:
         return None
+    from .hdf5_chunks import chunk_shape
+
     return chunk_shape(sink.info.shape)

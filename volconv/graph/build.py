@@ -14,6 +14,7 @@ from ..ops.base import Array, Op, Wire, infer_wire
 from ..ops.reader import Context, Dialect, OpReader
 from ..ops.registry import get_dialect
 from ..spec.model import GeneratorSource, InitSource, InlineSource, KeySource, Spec, Stage, TensorSource
+from ..spec.tree import list_names
 from ..values import Values, nearest
 from .model import INPUT, Graph, Node
 from .places import check_inputs
@@ -99,7 +100,7 @@ def _find_reader(stage: Stage, dialect: Dialect) -> OpReader:
     if stage.op not in dialect.readers:
         place = stage.places.get("op", stage.place)
         raise SpecError(
-            f"found op {stage.op!r}, expected one of {', '.join(dialect.readers)}{nearest(stage.op, dialect.readers)}",
+            f"found op {stage.op!r}, expected one of {list_names(dialect.readers)}{nearest(stage.op, dialect.readers)}",
             file=place.file or None,
             where=str(place) or None,
         )

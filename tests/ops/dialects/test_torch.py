@@ -55,7 +55,7 @@ def test_initialisation(read, name, fan):
 def test_every_parameter_is_torchs():
     torch = pytest.importorskip("torch")
     for name, reader in get_dialect("torch").readers.items():
-        if hasattr(torch.nn, name):
+        if hasattr(torch.nn, name) and name != "Threshold":  # which is volconv's own
             theirs = set(inspect.signature(getattr(torch.nn, name)).parameters)
             extra = {"bias", "device", "dtype", "inplace", "init", "args", "kwargs"}
             assert set(reader.parameters) - {"bias"} == theirs - extra, name
