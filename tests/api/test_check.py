@@ -52,6 +52,7 @@ def test_the_schema_takes_what_the_check_takes():
         jsonschema.validate({"volconv": 1, "stages": [{"op": "Conv3d", "strides": 2}]}, document)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dialect", "stage"),
     [

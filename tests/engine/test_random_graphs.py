@@ -290,6 +290,7 @@ def test_however_it_is_cut_the_bits_are_the_same(drawn, tiles):
     check_bits(drawn, tiles)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(pipelines())
 def test_every_stage_is_its_naive_twin(drawn):

@@ -189,7 +189,7 @@ LAYERS = {
     ),
     "shuffled": layer("last", (3, 4, 5, 11), conv(64, 1, 0), {"op": "PixelShuffle3d", "upscale_factor": 2}, SILU),
     "scores and labels": layer(
-        "first", (3, 4, 5, 41), conv(5), {"op": "Softmax"}, {"op": "LogSoftmax", "input": "s0"},
+        "pairs", (3, 4, 5, 41), conv(5), {"op": "Softmax"}, {"op": "LogSoftmax", "input": "s0"},
         {"op": "ArgMax", "input": "s0"}, {"op": "Remap", "labels": {1: 3, 4: 0}}, outputs=("s1", "s2", "s4"),
     ),
     "scores and labels, channels last": layer(
@@ -197,7 +197,7 @@ LAYERS = {
         {"op": "ArgMax", "input": "s0"}, outputs=("s1", "s2", "s3"),
     ),
     "norms of the volume": layer(
-        "first last", (3, 5, 6, 21), conv(5), {"op": "InstanceNorm3d"}, RELU, conv(30, 1), {"op": "GroupNorm",
+        "last pairs", (3, 5, 6, 21), conv(5), {"op": "InstanceNorm3d"}, RELU, conv(30, 1), {"op": "GroupNorm",
         "num_groups": 5, "affine": False}, SILU, {"op": "AdaptiveAvgPool3d", "output_size": 1},
         {"op": "AdaptiveMaxPool3d", "output_size": 1, "input": "s5"}, {"op": "Mul", "inputs": ["s5", "s6"]},
         outputs=("s7", "s8"),

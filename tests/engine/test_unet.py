@@ -94,6 +94,7 @@ def volume(dtype="float32"):
     return np.random.default_rng(1).standard_normal((1, *SHAPE)).astype(dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DOWN)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_is_its_naive_twin(graph_of, kind, dtype):

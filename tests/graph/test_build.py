@@ -70,6 +70,7 @@ def stages(draw):
     return dialect, {**stage, "weight": weight.tolist()}, torch
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(stages(), st.tuples(*[st.integers(1, 5)] * 3), st.tuples(*[st.integers(1, 4)] * 3))
 def test_a_stage_of_any_dialect_is_its_twin_in_torchs_words(drawn, shape, tile):

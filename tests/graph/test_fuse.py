@@ -56,6 +56,7 @@ def test_a_sum_takes_what_follows_it_and_is_taken_by_nothing():
     assert graph.nodes[2].inputs == ("b", "Conv3d")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_folded_or_not_the_bits_are_the_same(dtype):
     stages = [{**CONV, "name": "c"}, {**NORM, "name": "n"}, {"op": "SiLU", "name": "s"},

@@ -102,6 +102,7 @@ def test_elementary_functions_are_accurate(name, dtype):
     assert error_in_ulps(out, wide(name, x), dtype) <= ULPS[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     "name", ["elu", "selu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "softplus", "hardswish"]

@@ -43,6 +43,7 @@ LAYERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", LAYERS.values(), ids=LAYERS.keys())
 def test_error_is_that_of_one_rounding_a_product(case) -> None:
     check_close(case, run(case, choose_conv(case.shape)))
@@ -148,6 +149,7 @@ def test_bounds_let_nan_through() -> None:
     np.testing.assert_array_equal(out[:4], [np.nan, 0, 2, 0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outputs", [1, 5, 32])
 def test_strides_beyond_the_slack_behind_the_input(outputs) -> None:
     case = make_case(1, outputs, (1, 1, 2), (1, 2, 3), stride=(1, 1, 3000))
@@ -182,6 +184,7 @@ def test_weights_of_another_shape_are_refused() -> None:
         bind_conv(choose_conv(case.shape), case.shape, case.weights[1:])
 
 
+@pytest.mark.slow
 def test_without_fused_instructions_sums_are_multiplied_and_added(tmp_path) -> None:
     code = """
 import numpy as np

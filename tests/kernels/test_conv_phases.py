@@ -129,6 +129,7 @@ def test_any_layer_and_region_has_the_bits_of_phases_computed_apart(
         jit.set_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [128, 256])
 def test_narrower_vectors_have_the_same_bits(bits) -> None:
     op = ConvTranspose3d(3, 16, (2, 2, 3), (2, 2, 2))

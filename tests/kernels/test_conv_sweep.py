@@ -86,6 +86,7 @@ lengths = st.tuples(*[st.sampled_from([1, 2, 3, 4, 5, 8, 13, 21])] * 3)
 boxes = st.tuples(st.integers(1, 20), st.integers(1, 20), st.integers(1, 50))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(lengths, boxes, st.sampled_from(MODES), st.integers(1, 3), st.integers(1, 2), st.sampled_from([1, 2]))
 def test_a_sweep_has_the_bits_of_three_passes(lengths, box, mode, channels, filters, threads):

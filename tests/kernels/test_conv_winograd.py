@@ -88,6 +88,7 @@ pairs = st.builds(
 cases = tiles | pairs
 
 
+@pytest.mark.slow
 @given(cases)
 @example(make_case(1, 13, (1, 1, 16), (4, 1, 1), "float32", 8, kernel_size=(3, 1, 1)))
 @settings(max_examples=60, deadline=None)
@@ -182,6 +183,7 @@ def test_inputs_near_the_largest_number_are_summed_directly() -> None:
     np.testing.assert_array_equal(out.reshape(64, 16)[:, :12], np.float32(1.5e38))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu", "clip", "leaky_relu", "prelu", "sigmoid"])
 @pytest.mark.parametrize("kernel_size", [None, (3, 3, 3)])
 def test_the_epilogue_follows_the_sum(activation, kernel_size) -> None:
@@ -227,6 +229,7 @@ def test_transformed_weights_are_exact_for_small_integers() -> None:
     np.testing.assert_array_equal(transform_weights(weights), want.reshape(2, 3, 64))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kernel_size", [None, (3, 3, 3)])
 def test_weights_whose_sums_overflow_are_used_directly(dtype, kernel_size) -> None:

@@ -85,6 +85,7 @@ def test_a_second_process_finds_what_the_first_compiled(tmp_path):
     assert kept.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_many_processes_at_once_on_a_cold_cache(tmp_path):
     processes = [start(COPY, XDG_CACHE_HOME=str(tmp_path)) for _ in range(3)]
     for process in processes:

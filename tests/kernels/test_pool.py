@@ -27,6 +27,7 @@ def pooled(volume, x_layout, out_layout, shape, axes, mean, threads=1):
     return out_layout.view(out, (volume.shape[0], *shape)).copy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("mean", [False, True])
 @settings(max_examples=25, deadline=None)

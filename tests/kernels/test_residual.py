@@ -107,6 +107,7 @@ def test_however_it_is_cut_the_bits_are_the_same(name, cuts, threads, reads, out
     np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     name=st.sampled_from(["winograd", "winograd, dilated", "pairs"]),
@@ -136,6 +137,7 @@ def test_a_sum_taken_again_is_added_to_too(name) -> None:
         np.testing.assert_array_equal(got, finish(finish(plain, before) + other, behind))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["first", "last"])
 @pytest.mark.parametrize("bits", [256, 128])
 def test_narrower_vectors_give_the_same_bits(name, bits) -> None:

@@ -89,6 +89,7 @@ def test_a_gate_from_few_voxels_scales_every_channel():
             np.testing.assert_array_equal(run(stages, x, tile=tile), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SYMBOLS)
 def test_a_result_is_rounded_once(kind):
     """The same numbers as NumPy's, one operation after the other."""

@@ -77,6 +77,7 @@ def convolutions(draw):
     return Case(op, shape, op.in_channels), draw(st.tuples(*[st.integers(1, 9)] * 3))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(convolutions())
 def test_any_parameters_any_tile(drawn):

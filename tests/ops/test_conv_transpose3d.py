@@ -56,6 +56,7 @@ def convolutions(draw):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(convolutions())
 def test_any_parameters_any_tile(drawn):

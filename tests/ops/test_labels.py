@@ -145,6 +145,7 @@ def test_labels_are_not_rounded_to_halves(kind):
     np.testing.assert_array_equal(found, rounded.argmax(axis=0)[None])
 
 
+@pytest.mark.slow
 def test_a_network_ends_in_labels_whatever_the_tile():
     rng = np.random.default_rng(4)
     weight = rng.standard_normal((21, 3, 3, 3, 3)).round(2).tolist()

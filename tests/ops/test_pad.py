@@ -22,6 +22,11 @@ class TestPad(OpContract):
         Case(Pad((0, -4, 0, 0), (0, 6, 0, 0), value=3.0), SHAPE, 1),
     )
 
+    @pytest.mark.slow
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_every_tile_gives_the_bits_of_the_whole(self, dtype):
+        super().test_every_tile_gives_the_bits_of_the_whole(dtype)
+
 
 def test_limits_of_the_modes():
     wire = Wire(SHAPE, 3)

@@ -72,6 +72,7 @@ def helpers():
     return [t.name for t in threading.enumerate() if t.name.startswith(("volconv-read", "volconv-write"))]
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     st.tuples(*[st.integers(4, 20)] * 3),

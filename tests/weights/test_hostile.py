@@ -239,6 +239,7 @@ REPEATED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", REPEATED)
 @pytest.mark.usefixtures("quick")
 def test_the_same_again_and_again(refused, kind):
@@ -293,6 +294,7 @@ LIMITS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LIMITS)
 @pytest.mark.usefixtures("quick")
 def test_limits(refused, kind):

@@ -108,6 +108,7 @@ SMALL = ("numbers", "short texts", "keys")
 """Not many enough to be refused."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile(tmp_path, kind):
     import tracemalloc

@@ -15,6 +15,7 @@ def subject(request):
     return make_subject(ROWS[request.param])
 
 
+@pytest.mark.slow
 def test_results_are_right_however_often_it_runs(subject):
     side = PreparedSide(subject, 1)
     assert side.error <= TOLERANCE

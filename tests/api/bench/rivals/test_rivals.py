@@ -32,6 +32,7 @@ def make_job(name, rivals, is_plain=False):
     return Job(row, rivals, 1, is_plain, exact, zeros)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_plain", [False, True])
 @pytest.mark.parametrize("row", ROWS)
 @pytest.mark.parametrize("name", ENTRIES)
