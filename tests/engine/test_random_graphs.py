@@ -314,6 +314,7 @@ def test_every_stage_is_its_naive_twin_at_length(drawn):
     check_numbers(drawn)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), triples(1, 3), triples(1, 2)), min_size=1, max_size=3), triples(7, 12))
 def test_the_voxel_map_says_where_outputs_lie(steps, shape):

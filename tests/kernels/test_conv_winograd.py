@@ -100,6 +100,7 @@ def test_errors_stay_below_the_bound(case) -> None:
     assert np.all(abs(got - want) <= C * bound_of(case) + ulps * np.finfo(case.shape.dtype).eps * abs(want))
 
 
+@pytest.mark.slow
 @given(cases, st.tuples(*[st.integers(-9, 9)] * 3), st.data())
 @settings(max_examples=60, deadline=None)
 def test_a_part_has_the_bits_of_the_whole(case, origin, data) -> None:

@@ -100,6 +100,7 @@ def test_a_result_is_rounded_once(kind):
     np.testing.assert_array_equal(run(stages, x), operation(y, x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "dtype"), [("float16", np.float16), ("bfloat16", ml_dtypes.bfloat16)])
 @pytest.mark.parametrize("kind", SYMBOLS)
 def test_halves_are_computed_in_float32_and_rounded_once(kind, name, dtype):

@@ -25,6 +25,7 @@ def test_results_are_right_however_often_it_runs(subject):
     assert PreparedSide(subject, 2).error == side.error
 
 
+@pytest.mark.slow
 def test_plain_calls_are_right(subject):
     with subject.network.opened() as (spec, weights):
         side = PlainSide(subject, spec, weights)
