@@ -134,6 +134,7 @@ def test_equal_runs_give_equal_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "b.nii.gz").read_bytes() == (tmp_path / "c.nii.gz").read_bytes()
 
 
+@pytest.mark.slow
 def test_small_windows_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_nifti(tmp_path / "a.nii.gz", np.random.default_rng(0).integers(0, 99, (70, 80, 90)).astype(np.int16))
     convert(tmp_path / "a.nii.gz", tmp_path / "b.h5")

@@ -35,6 +35,7 @@ def make_graph(op, shape):
     return choose_algorithms(Graph(wire, (Node("op", "op", op, (INPUT,), op.out_wire((wire,)), tensors),), ("op",)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tile", [None, (3, 4, 5)])
 @pytest.mark.parametrize("op", list(OPS.values()), ids=list(OPS))
 def test_nothing_is_written_beside_the_result(op, tile):

@@ -277,6 +277,7 @@ def test_a_pipe_is_not_waited_for(tmp_path, tolerant_read):
     assert tolerant_read(tmp_path / "model.json") is None
 
 
+@pytest.mark.slow
 def test_many_tensors_of_nothing(tmp_path, refused):
     weights = [{"name": str(i), "shape": [0], "dtype": "bool"} for i in range(30_000)]
     (tmp_path / "a.bin").write_bytes(b"")
