@@ -51,6 +51,8 @@ class Job:
         the scan's grid; settled by `plan_job`.
     digests : tuple of two lists, or None
         Names and SHA-256 of inputs and of weights, once they are known.
+    named : tuple of str
+        Spec, inputs and output, as they were named; of a spec that is no file its own name.
     """
 
     spec: Spec
@@ -68,6 +70,7 @@ class Job:
     holds_results: bool = True
     digests: tuple[list[dict[str, str]], list[dict[str, str]]] | None = None
     chains: Mapping[str, Chain] = field(default_factory=dict)
+    named: tuple[str, ...] = ()
 
     @property
     def files_read(self) -> list[Path]:
@@ -151,10 +154,12 @@ def open_job(spec: Any, inputs: Any, output: str | Path | None, options: Options
     source = _open_inputs(names, parsed, options)
     try:
         source, masks = prepare(source, parsed, options)
-        return _wire_job(parsed, spec, options, source, [*volumes, *masks], targets, budget, threads)
+        job = _wire_job(parsed, spec, options, source, [*volumes, *masks], targets, budget, threads)
     except BaseException:
         source.close()
         raise
+    job.named = (str(spec) if isinstance(spec, str | Path) else parsed.name, *names, str(output))
+    return job
 
 
 def _as_text(memory: str | int | None) -> str | None:

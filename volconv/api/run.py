@@ -73,7 +73,7 @@ def run(
         summary = summarise(job, plan, time.perf_counter() - started, resident)
         for message in summary["warnings"]:
             emit(Warned(message))
-        _write_side_files(job, plan, summary)
+        _write_side_files(job, summary)
         emit(Finished(tuple(entry["path"] for entry in summary["outputs"]), summary["seconds"]))
         return summary
     finally:
@@ -157,10 +157,10 @@ def _make_scratch(job: Job) -> bool:
     return True
 
 
-def _write_side_files(job: Job, plan: Plan, summary: dict[str, Any]) -> None:
+def _write_side_files(job: Job, summary: dict[str, Any]) -> None:
     try:
         if job.options.sidecar:
-            write_sidecar(job, plan, summary)
+            write_sidecar(job, summary)
         if job.options.depfile is not None:
             write_depfile(job, job.options.depfile)
     except OSError as error:

@@ -17,6 +17,7 @@ from ..plan.model import Plan
 from ..plan.tiling import format_bytes
 from .job import Job
 from .outputs import expected_record
+from .sidecar import make_sidecar
 from .targets import sidecar_path
 
 
@@ -47,6 +48,12 @@ def summarise(job: Job, plan: Plan, seconds: float, resident: int = 0) -> dict[s
         "vector_bits": vector_bits(),
         "warnings": [*job.source.warnings, *_memory_warnings(job, plan, resident), *_clip_warnings(outputs)],
         "record": expected_record(job, job.targets[0]),
+        "plan": plan.to_json(),
+        "machine": {
+            "system": platform.system(),
+            "architecture": platform.machine(),
+            "python": platform.python_version(),
+        },
     }
 
 
@@ -79,19 +86,10 @@ def peak_rss() -> int:
     return usage if sys.platform == "darwin" else usage * 1024
 
 
-def write_sidecar(job: Job, plan: Plan, summary: dict[str, Any]) -> None:
-    """Write the record with command line, timings, plan and machine as JSON beside the first output."""
-    document = {
-        **summary,
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "plan": plan.to_json(),
-        "machine": {
-            "system": platform.system(),
-            "architecture": platform.machine(),
-            "python": platform.python_version(),
-        },
-    }
-    _write(sidecar_path(job.targets), json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+def write_sidecar(job: Job, summary: dict[str, Any]) -> None:
+    """Write `summary`, and what else made the outputs, as JSON beside the first of them."""
+    text = json.dumps(make_sidecar(job, summary), indent=2, sort_keys=True, ensure_ascii=False)
+    _write(sidecar_path(job.targets), text + "\n")
 
 
 def write_depfile(job: Job, path: Path) -> None:
