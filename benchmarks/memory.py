@@ -89,15 +89,16 @@ def main() -> int:
 
 
 def measure(case: Case, threads: int, folder: str | None = None, cold: bool = False) -> Iterable[Measured]:
-    """Yield the runs of `case`, the one under the tight budget first."""
+    """Yield the runs of `case`, the one with room to compile first."""
     with tempfile.TemporaryDirectory(dir=folder) as name:
         place = Path(name)
         (place / "spec.json").write_text(json.dumps(case.spec))
         write_volume(place / f"scan.{case.source}", case.source, case.shape)
         if case.mask:
             write_mask(place / "mask.nii", case.shape)
-        for tight, budget in ((True, smallest_budget(case, place, threads) + _ROOM), (False, COMFORTABLE)):
-            summary, real = _run([*case.words(place), "--force"], budget, threads, place / "cache" if cold else None)
+        cache = place / "cache" if cold else None
+        for tight, budget in ((False, COMFORTABLE), (True, smallest_budget(case, place, threads) + _ROOM)):
+            summary, real = _run([*case.words(place), "--force"], budget, threads, cache)
             yield Measured(case.name, tight, budget, summary["peak_bytes"], real, summary["tiles"])
 
 

@@ -86,7 +86,9 @@ def _net(*convolutions: tuple[int, Mapping[str, Any]], **more: Any) -> dict[str,
 
 
 def _filter(generator: str, after: Sequence[str] = (), **parameters: Any) -> dict[str, Any]:
-    stages = _Stages()("Conv3d", padding="same", padding_mode="replicate", weight={"generator": generator, **parameters})
+    stages = _Stages()(
+        "Conv3d", padding="same", padding_mode="replicate", weight={"generator": generator, **parameters}
+    )
     for op in after:
         stages(op)
     return _spec(stages)
@@ -179,7 +181,9 @@ _PIPELINES = (
     Case("U-Net, Concat", _unet("Concat"), "nii.gz", "h5"),
     Case("pools", _spec(_Stages().conv(16)("MaxPool3d", kernel_size=3, stride=2)("AvgPool3d", kernel_size=2))),
     Case("upsampled", _spec(_Stages()("Upsample", scale_factor=2, mode="trilinear").conv(4)), "h5", "nii"),
-    Case("upsampled, nearest", _spec(_Stages().conv(8)("Upsample", scale_factor=2)("PixelShuffle3d", upscale_factor=2))),
+    Case(
+        "upsampled, nearest", _spec(_Stages().conv(8)("Upsample", scale_factor=2)("PixelShuffle3d", upscale_factor=2))
+    ),
     Case("norms in phases", _norms(), "nii", "nii"),
     Case("norms in phases, large", _norms(), "nii.gz", "nii.gz", (128, 160, 160)),
     Case("gated by means", _gate(), "h5", "split"),
@@ -189,7 +193,10 @@ _PIPELINES = (
         for order, source, target in ((0, "nii", "nii"), (1, "nii.gz", "h5"), (2, "h5", "nii"), (3, "nii", "nii.gz"))
     ),
     Case(
-        "there and back", _prepared(output={"space": "input"}, orientation="RAS", spacing=[1.5, 1.5, 1.5]), "nii", "nii.gz"
+        "there and back",
+        _prepared(output={"space": "input"}, orientation="RAS", spacing=[1.5, 1.5, 1.5]),
+        "nii",
+        "nii.gz",
     ),
     Case("percentiles", _prepared(intensity=[{"percentile": [2, 98]}], pad_multiple=16), "big-endian.nii", "nii"),
     Case("z-scores in a mask", _prepared(intensity=[{"zscore": {}}], mask="mask.nii"), "nii.gz", "nii", mask=True),
@@ -244,7 +251,7 @@ _WRITERS: dict[str, Callable[[Path, Array], None]] = {
     "nii": _save,
     "nii.gz": _save,
     "h5": _save_hdf5,
-    "gzip.h5": lambda path, values: _save_hdf5(path, values, chunks=(32, 32, 32), compression="gzip"),
+    "gzip.h5": lambda path, values: _save_hdf5(path, values, chunks=(16, 16, 16), compression="gzip"),
     "big-endian.nii": lambda path, values: _save(path, values.astype(">i2"), endianness=">"),
     "float64.nii": lambda path, values: _save(path, values * 0.001),
     "4d.nii.gz": lambda path, values: _save(path, np.stack([values] * _VOLUMES)),

@@ -20,8 +20,8 @@ def rows():
 
 
 @cache
-def tests_in(file):
-    """The tests of a file below `tests`: ``test_name`` or ``TestClass::test_name``; contracts' own are not among them."""
+def list_tests(file):
+    """The tests of a file below `tests`: ``test_name`` or ``TestClass::test_name``, those of contracts left out."""
     found = set()
     for node in ast.parse((TESTS / file).read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef):
@@ -45,7 +45,7 @@ def test_every_test_that_is_named_exists():
     missing = []
     for number, *_, tests in rows():
         for file, name in tests:
-            if not (TESTS / file).is_file() or name not in tests_in(file) or "test_" not in name:
+            if not (TESTS / file).is_file() or name not in list_tests(file) or "test_" not in name:
                 missing.append(f"row {number}: {file}::{name}")
     assert not missing
 

@@ -6,7 +6,6 @@ import platform
 import resource
 import subprocess
 import sys
-from pathlib import Path
 
 import h5py
 import nibabel as nib
@@ -211,7 +210,9 @@ def test_names_that_no_locale_knows(folder, locale):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [{"TERM": "dumb"}, {"TERM": None}, {"COLUMNS": "0", "LINES": "0"}, {"TERM": "nothing"}])
+@pytest.mark.parametrize(
+    "size", [{"TERM": "dumb"}, {"TERM": None}, {"COLUMNS": "0", "LINES": "0"}, {"TERM": "nothing"}]
+)
 def test_terminals_of_all_kinds(folder, size):
     """On a terminal that cannot draw, or has no width, nothing is drawn and nothing fails."""
     code = (
@@ -221,7 +222,12 @@ def test_terminals_of_all_kinds(folder, size):
     )
     environ = {k: v for k, v in {**os.environ, "TERM": "xterm", **size}.items() if v is not None}
     done = subprocess.run(
-        [sys.executable, "-c", code, *PLAIN], cwd=folder, env=environ, capture_output=True, check=False, stdin=subprocess.DEVNULL
+        [sys.executable, "-c", code, *PLAIN],
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 0, done.stdout
     assert b"wrote out.nii" in done.stdout
@@ -313,7 +319,9 @@ def test_a_budget_beyond_what_the_process_may_have(folder):
     """With a budget that the limit does not allow, the run fails with what it needs; without one, the limit decides."""
     values = np.zeros((256, 256, 256), np.float32)
     nib.save(nib.Nifti1Image(values, np.eye(4)), folder / "large.nii")
-    (folder / "wide.json").write_text(json.dumps({**SPEC, "stages": [{**STAGE, "out_channels": 32}, SPEC["stages"][0]]}))
+    (folder / "wide.json").write_text(
+        json.dumps({**SPEC, "stages": [{**STAGE, "out_channels": 32}, SPEC["stages"][0]]})
+    )
     words = ("run", "wide.json", "large.nii", "-o", "out.nii", "--threads", "1")
     limits = {resource.RLIMIT_AS: 1500 * 2**20}
     done = run(folder, *words, "--memory", "8GB", "--tile", "whole", limits=limits)

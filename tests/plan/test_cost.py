@@ -39,4 +39,6 @@ def test_working_memory_is_what_kernels_ask_for(name, dtype, threads):
     for node in plan.graph.nodes:
         asked = engine.bound[node.name].scratch_elements(threads) * itemsize
         assert working_bytes(node, plan.kernels.get(node.name), threads) == asked, node.op_name
-    assert weight_bytes(plan.graph, plan.kernels) >= sum(node.nbytes for node in engine.bound.values() if node.nbytes > 4096)
+    assert weight_bytes(plan.graph, plan.kernels) >= sum(
+        node.nbytes for node in engine.bound.values() if node.nbytes > 4096
+    )

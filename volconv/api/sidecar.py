@@ -71,7 +71,10 @@ def list_words(named: tuple[str, ...], options: Options, folder: Path) -> list[s
         words += ["--mask", bare(options.mask)]
     for name, value in given.items():
         if name not in ("weights", "mask"):
-            words += [f"--{name.replace('_', '-')}", ",".join(map(str, value)) if isinstance(value, list) else str(value)]
+            words += [
+                f"--{name.replace('_', '-')}",
+                ",".join(map(str, value)) if isinstance(value, list) else str(value),
+            ]
     return words
 
 

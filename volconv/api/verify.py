@@ -44,7 +44,8 @@ def verify_output(name: str) -> dict[str, Any]:
     if record is None:
         raise FormatError("carries no record: it was not written by volconv, or was changed since", file=name)
     check_record(record, name)
-    read, paths = [], {}
+    read: list[dict[str, Any]] = []
+    paths: dict[Path, str] = {}
     for part in _datasets(name, record):
         described, files = _read_all(part)
         read.append(described)
@@ -65,7 +66,7 @@ def _check_digest(path: Path) -> str:
     _, actual = digest_file(path)
     if actual != digest:
         raise FormatError(
-            f"was changed since it was written: found SHA-256 {actual[:16]}…, expected {digest[:16]}… by {sidecar.name}",
+            f"changed since it was written: found SHA-256 {actual[:16]}…, expected {digest[:16]}… by {sidecar.name}",
             file=str(path),
         )
     return f"SHA-256 in {sidecar.name}"
