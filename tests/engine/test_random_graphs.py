@@ -182,6 +182,8 @@ def test_the_voxel_map_says_where_outputs_lie(stages, shape):
         assume(False)
     out = graph.nodes[-1].wire
     assume(np.prod(out.shape) < 20_000)
+    # along an axis of one voxel, nothing lies between neighbours
+    assume(all(min(graph.wire(node.inputs[0]).shape) > 1 for node in graph.nodes if node.op_name == "Upsample"))
     for axis in range(3):
         found = run(optimise(graph), np.indices(shape)[None, axis].astype(float), (5, 6, 7))[graph.outputs[0]][0]
         expected = np.indices(out.shape)[axis] * out.voxel_map.scale[axis] + out.voxel_map.offset[axis]
