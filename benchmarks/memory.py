@@ -98,7 +98,7 @@ def measure(case: Case, threads: int, folder: str | None = None, cold: bool = Fa
             write_mask(place / "mask.nii", case.shape)
         cache = place / "cache" if cold else None
         for tight, budget in ((False, COMFORTABLE), (True, smallest_budget(case, place, threads) + _ROOM)):
-            summary, real = _run([*case.words(place), "--force"], budget, threads, cache)
+            summary, real = run_once([*case.words(place), "--force"], budget, threads, cache)
             yield Measured(case.name, tight, budget, summary["peak_bytes"], real, summary["tiles"])
 
 
@@ -112,7 +112,7 @@ def smallest_budget(case: Case, folder: Path, threads: int) -> int:
     return int(done.stderr.rpartition("--memory ")[2].partition("MiB")[0]) * MIB
 
 
-def _run(words: list[str], budget: int, threads: int, cache: Path | None) -> tuple[dict[str, int], int]:
+def run_once(words: list[str], budget: int, threads: int, cache: Path | None) -> tuple[dict[str, int], int]:
     """Run ``volconv run`` and return its summary and the peak in bytes."""
     command = ["-m", "volconv", "-q", "run", *words, "--memory", str(budget), "--threads", str(threads), "--json"]
     done = subprocess.run(

