@@ -106,7 +106,7 @@ print(jit.numba.threading_layer(), wrong)
 @pytest.mark.parametrize("layer", ["workqueue", "omp"])
 def test_kernels_have_one_caller_at_a_time(layer):
     """Numba's own pool ends the process where two threads enter it."""
-    environ = {**os.environ, "NUMBA_THREADING_LAYER": layer, "NUMBA_THREADING_LAYER_PRIORITY": layer}
+    environ = {**os.environ, "NUMBA_THREADING_LAYER": layer}
     done = subprocess.run([sys.executable, "-c", TWO_CALLERS], capture_output=True, text=True, check=False, env=environ)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"{layer} []"
