@@ -27,8 +27,17 @@ SIDECAR_FORMAT = 1
 _LONGEST = 1 << 26  # bytes of a JSON file that may be a sidecar
 
 
-def make_sidecar(job: Job, summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sidecar of a run that is done and whose `summary` this is; every output is read for its digest."""
+def make_sidecar(job: Job, summary: Mapping[str, Any], places: Mapping[Path, Path]) -> dict[str, Any]:
+    """Return the sidecar of a run whose outputs are complete; each is read for its digest.
+
+    Parameters
+    ----------
+    job : Job
+    summary : mapping
+        What is said of the run.
+    places : mapping
+        Where the outputs' files lie while they do not bear their names yet.
+    """
     folder, record, plan = sidecar_path(job.targets).parent.absolute(), summary["record"], summary["plan"]
     return {
         **summary,
@@ -38,7 +47,7 @@ def make_sidecar(job: Job, summary: Mapping[str, Any]) -> dict[str, Any]:
         "spec": record["spec"],
         "weights": list(_list_weights(job, record)),
         "command": list_words(job.named, job.options, folder),
-        "outputs": [_describe_output(entry, folder) for entry in summary["outputs"]],
+        "outputs": [_describe_output(entry, folder, places) for entry in summary["outputs"]],
         "plan_sha256": hashlib.sha256(format_record(plan).encode("utf-8", "surrogateescape")).hexdigest(),
     }
 
@@ -126,10 +135,10 @@ def digest_file(path: Path) -> tuple[int, str]:
         file.close()
 
 
-def _describe_output(entry: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _describe_output(entry: Mapping[str, Any], folder: Path, places: Mapping[Path, Path]) -> dict[str, Any]:
     files = []
     for path in map(Path, entry["files"]):
-        size, digest = digest_file(path)
+        size, digest = digest_file(places.get(path, path))
         files.append({"name": path.name, "size": size, "sha256": digest})
     return {**entry, "path": strip_path(entry["path"], folder), "files": files}
 

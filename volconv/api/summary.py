@@ -8,10 +8,11 @@ import os
 import platform
 import resource
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..formats.atomic import PartFile
+from ..formats.atomic import PartFile, make_part, write_whole
 from ..kernels.catalog import has_fma, vector_bits
 from ..plan.model import Plan
 from ..plan.tiling import format_bytes
@@ -86,10 +87,10 @@ def peak_rss() -> int:
     return usage if sys.platform == "darwin" else usage * 1024
 
 
-def write_sidecar(job: Job, summary: dict[str, Any]) -> None:
-    """Write `summary`, and what else made the outputs, as JSON beside the first of them."""
-    text = json.dumps(make_sidecar(job, summary), indent=2, sort_keys=True, ensure_ascii=False)
-    _write(sidecar_path(job.targets), text + "\n")
+def write_sidecar(job: Job, summary: dict[str, Any], places: Mapping[Path, Path]) -> PartFile:
+    """Return the completed part of the sidecar, which stands beside the first output; arguments as `make_sidecar`'s."""
+    text = json.dumps(make_sidecar(job, summary, places), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return make_part(sidecar_path(job.targets), text.encode("utf-8", "surrogateescape"), job.options.force)
 
 
 def write_depfile(job: Job, path: Path) -> None:
@@ -98,20 +99,10 @@ def write_depfile(job: Job, path: Path) -> None:
     sources = dict.fromkeys(escape_make(source) for source in job.files_read)
     # a rule without a recipe for each source keeps Make going when one of them is gone
     rules = [f"{' '.join(outputs)}: {' '.join(sources)}", *(f"{source}:" for source in sources)]
-    _write(path, "\n".join(rules) + "\n")
+    write_whole(path, ("\n".join(rules) + "\n").encode("utf-8", "surrogateescape"), force=True)
 
 
 def escape_make(path: Path) -> str:
     """Return `path` as GNU Make reads it back: dollars doubled, blanks, hashes and colons behind a backslash."""
     text = os.fspath(path).replace("$", "$$")
     return "".join(f"\\{c}" if c in " \t#:" else c for c in text)
-
-
-def _write(path: Path, text: str) -> None:
-    part = PartFile(path, force=True)
-    try:
-        with os.fdopen(os.dup(part.fd), "w", encoding="utf-8", errors="surrogateescape") as stream:
-            stream.write(text)
-        part.commit()
-    finally:
-        part.abort()
