@@ -37,14 +37,14 @@ volconv: 1
 name: edges
 description: a spec to be damaged
 parameters:
-  sigma: {default: 2mm, min: 0.5mm, max: 10mm, help: width}
+  sigma: {default: 2, min: 0.5, max: 10, help: width}
 input: {channels: 1, axes: kji}
 stages:
   - {op: Conv3d, name: smooth, kernel_size: [3, 5, 3], padding: same, weight: {generator: gaussian, sigma: $sigma}}
   - {op: Conv3d, name: conv, out_channels: 4, kernel_size: 3, stride: [2, 1, 2], weight: {init: default, seed: 1}}
   - {op: LeakyReLU, name: act, negative_slope: 0.1}
   - {op: MaxPool3d, name: pool, input: act, kernel_size: 2}
-  - {op: Conv3d, name: out, in_channels: 4, kernel_size: 1, weight: [[[[[1.0]]], [[[2]]], [[[-0x3]]], [[[4e-1]]]]]}
+  - {op: Conv3d, name: out, in_channels: 4, kernel_size: 1, weight: [[[[[1.0]]], [[[2]]], [[[-3]]], [[[4e-1]]]]]}
 outputs: [out]
 """
 
@@ -146,9 +146,9 @@ def make_npy(path: Path) -> None:
 
 
 def make_legacy_torch(path: Path) -> None:
-    storage = ("0", 1, np.arange(16, dtype="f4").tobytes())
-    pickled = pickle_cases.state_dict(a=pickle_cases.tensor(pickle_cases.storage(numel=16)))
-    path.write_bytes(pickle_cases.torch_legacy(pickled, {storage[0]: storage[2]}))
+    numbers = np.arange(16, dtype="f4").tobytes()
+    pickled = pickle_cases.state_dict(a=pickle_cases.tensor(pickle_cases.storage(numel=16, rest=[b"N"])))
+    path.write_bytes(pickle_cases.torch_legacy(pickled, {"0": (16, numbers)}))
 
 
 def make_lucid_2(path: Path) -> None:
