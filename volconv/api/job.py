@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,8 @@ class Job:
         the scan's grid; settled by `plan_job`.
     digests : tuple of two lists, or None
         Names and SHA-256 of inputs and of weights, once they are known.
+    held : ExitStack
+        The claim on the outputs.
     """
 
     spec: Spec
@@ -68,6 +71,7 @@ class Job:
     holds_results: bool = True
     digests: tuple[list[dict[str, str]], list[dict[str, str]]] | None = None
     chains: Mapping[str, Chain] = field(default_factory=dict)
+    held: ExitStack = field(default_factory=ExitStack)
 
     @property
     def files_read(self) -> list[Path]:
@@ -89,9 +93,10 @@ class Job:
         return [sink for target, sink in zip(self.targets, self.sinks, strict=True) if target.stage == stage]
 
     def close(self) -> None:
-        """Let go of every file that is read."""
-        self.source.close()
-        self.loader.close()
+        """Let go of every file that is read, and of the outputs' names."""
+        with self.held:
+            self.source.close()
+            self.loader.close()
 
 
 def read_spec(spec: Any, settings: Mapping[str, Any]) -> Spec:
@@ -126,7 +131,13 @@ def _blame(settings: Iterable[str], error: SpecError) -> UsageError:
     )
 
 
-def open_job(spec: Any, inputs: Any, output: str | Path | None, options: Options) -> Job:
+def open_job(
+    spec: Any,
+    inputs: Any,
+    output: str | Path | None,
+    options: Options,
+    claim: Callable[[Sequence[Target]], AbstractContextManager[object]] | None = None,
+) -> Job:
     """Return the job of running `spec` on `inputs`.
 
     Parameters
@@ -137,6 +148,8 @@ def open_job(spec: Any, inputs: Any, output: str | Path | None, options: Options
     output : str, path or None
         None for planning alone.
     options : Options
+    claim : callable, optional
+        Called with the outputs before any of their names is looked at; what it returns is held until the job is closed.
 
     Raises
     ------
@@ -148,15 +161,20 @@ def open_job(spec: Any, inputs: Any, output: str | Path | None, options: Options
     parsed = end_in(read_spec(spec, options.settings), options.output_type)
     targets = [] if output is None else list_targets(parsed, str(output), options.save)
     volumes = [parse_volume_name(name).path for name in names]
-    if not options.skip_existing:
-        _check_names(parsed, targets, volumes, options)
-    source = _open_inputs(names, parsed, options)
-    try:
-        source, masks = prepare(source, parsed, options)
-        return _wire_job(parsed, spec, options, source, [*volumes, *masks], targets, budget, threads)
-    except BaseException:
-        source.close()
-        raise
+    with ExitStack() as undo:
+        if claim is not None:
+            undo.enter_context(claim(targets))
+        if not options.skip_existing:
+            _check_names(parsed, targets, volumes, options)
+        source = _open_inputs(names, parsed, options)
+        try:
+            source, masks = prepare(source, parsed, options)
+            job = _wire_job(parsed, spec, options, source, [*volumes, *masks], targets, budget, threads)
+        except BaseException:
+            source.close()
+            raise
+        job.held = undo.pop_all()
+    return job
 
 
 def _as_text(memory: str | int | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -107,4 +108,5 @@ def sync_folder(folder: Path, name: str) -> None:
                 f"its folder cannot be brought to the disk: {error.strerror}", code="run.io", file=name
             ) from error
     finally:
-        os.close(fd)
+        with contextlib.suppress(OSError):
+            os.close(fd)
