@@ -46,6 +46,9 @@ ERROR_CODES = {
     "output.not_a_file": ErrorCode(2, "The output's name is that of a folder, pipe, device or socket."),
     "output.folder": ErrorCode(2, "The folder of the output does not exist."),
     "output.unwritable": ErrorCode(2, "The output, or its scratch folder, cannot be made."),
+    "output.busy": ErrorCode(2, "Another process is writing the output, or works in its scratch folder.", retry=True),
+    "output.leftover": ErrorCode(2, "An interrupted run left other outputs to rename in the scratch folder."),
+    "output.list": ErrorCode(3, "The list of an interrupted run's outputs in the scratch folder is damaged."),
     "output.format": ErrorCode(2, "The output's format cannot hold the result, or its name has no meaning there."),
     # Specs
     "spec.text": ErrorCode(

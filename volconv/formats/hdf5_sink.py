@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import RunError, UsageError, show
+from ..errors import RunError, UsageError, io_code, show
 from ..region import Region
 from ..volume import OutputInfo
 from .atomic import PartFile, check_output, reserve, write_all
@@ -225,7 +225,9 @@ class _OutputFile:
             reserve(self.part.fd, os.fstat(self.part.fd).st_size, str(self.path))
         except OSError as error:
             self.abort()
-            raise RunError(f"cannot be written: {error.strerror or error}", file=str(self.path)) from error
+            raise RunError(
+                f"cannot be written: {error.strerror or error}", code=io_code(error), file=str(self.path)
+            ) from error
         except BaseException:
             self.abort()
             raise

@@ -110,7 +110,7 @@ def _check_existing(path: Path, status: os.stat_result, inputs: Iterable[Path], 
 def check_absent(target: Path, name: str) -> None:
     """Raise `OutputError` if `target` has come to exist; `name` is for messages."""
     if os.path.lexists(target):
-        raise OutputError("exists now, written by someone else meanwhile", file=name)
+        raise OutputError("exists now, written by someone else meanwhile", code="output.exists", file=name)
 
 
 def _is_same_file(status: os.stat_result, source: Path) -> bool:
