@@ -105,7 +105,6 @@ def test_headers_that_lie_are_refused(refused, safetensors_bytes, header, data, 
     refused(safetensors_bytes(header, data), match)
 
 
-@pytest.mark.parametrize("length", [1, 3, 2**24, 2**24 + 1, 2**31, 2**55, 2**63, 2**64 - 1])
 def test_more_than_memory_holds(tmp_path, safetensors_bytes):
     """The file is sparse: it has the length its header says and hardly a byte on the disk."""
     count = 1 << 38
@@ -118,6 +117,7 @@ def test_more_than_memory_holds(tmp_path, safetensors_bytes):
     assert caught.value.code == "weights.memory"
 
 
+@pytest.mark.parametrize("length", [1, 3, 2**24, 2**24 + 1, 2**31, 2**55, 2**63, 2**64 - 1])
 def test_header_lengths(refused, safetensors_bytes, length):
     refused(safetensors_bytes("{}", length=length), "a header of|damaged JSON")
 
