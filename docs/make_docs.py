@@ -19,6 +19,7 @@ from volconv.api.presets import list_presets
 from volconv.cli.main import cli
 from volconv.dialects import dialect_names
 from volconv.error_codes import ERROR_CODES
+from volconv.formats.atomic import write_whole
 from volconv.ops.base import Op
 from volconv.ops.conv_reader import WEIGHT_AND_BIAS
 from volconv.ops.global_readers import GLOBAL_OPERATORS
@@ -393,7 +394,7 @@ def spaced(text: str) -> str:
 def main() -> None:
     """Write every page."""
     for name, text in make_pages().items():
-        (FOLDER / name).write_text(text, encoding="utf-8")
+        write_whole(FOLDER / name, text.encode(), force=True)
 
 
 if __name__ == "__main__":
