@@ -165,7 +165,9 @@ class Bench:
         done = self.start("strace", "-f", "-y", "-o", str(log), "-e", f"trace={','.join(names)}")
         assert done.returncode == 0, done
         lines = [line.split(" ", 1)[1].strip() for line in log.read_text(errors="replace").splitlines()]
-        inside = re.compile(rf'{re.escape(str(self.folder))}/|\w+\("(?!/)')  # relative names are in the run's folder
+        inside = re.compile(
+            rf'{re.escape(str(self.folder))}[/>"]|\w+\("(?!/)'
+        )  # relative names are in the run's folder
         return [line for line in lines if re.match(r"\w+\(", line) and inside.search(line)]
 
     def state(self, name):

@@ -33,6 +33,7 @@ def summarise(job: Job, plan: Plan, seconds: float, resident: int = 0) -> dict[s
             "channels": sink.info.channels,
             "dtype": str(sink.info.dtype),
             "clipped": sink.clipped,
+            "not_finite": sink.not_finite,
         }
         for target, sink in zip(job.targets, job.sinks, strict=True)
     ]
@@ -47,7 +48,7 @@ def summarise(job: Job, plan: Plan, seconds: float, resident: int = 0) -> dict[s
         "peak_rss_bytes": peak_rss(),
         "arithmetic": "fma" if has_fma() else "no-fma",
         "vector_bits": vector_bits(),
-        "warnings": [*job.source.warnings, *_memory_warnings(job, plan, resident), *_clip_warnings(outputs)],
+        "warnings": [*job.source.warnings, *_memory_warnings(job, plan, resident), *_value_warnings(outputs)],
         "record": expected_record(job, job.targets[0]),
         "plan": plan.to_json(),
         "machine": {
@@ -66,11 +67,13 @@ def _memory_warnings(job: Job, plan: Plan, resident: int) -> list[str]:
     return [f"memory peaked at {format_bytes(peak)}, where {format_bytes(plan.peak_bytes)} were predicted"]
 
 
-def _clip_warnings(outputs: list[dict[str, Any]]) -> list[str]:
+def _value_warnings(outputs: list[dict[str, Any]]) -> list[str]:
     return [
         f"{entry['path']}: {entry['clipped']} values do not fit {entry['dtype']} and were clipped"
         for entry in outputs
         if entry["clipped"]
+    ] + [
+        f"{entry['path']}: {entry['not_finite']} values are NaN or infinite" for entry in outputs if entry["not_finite"]
     ]
 
 

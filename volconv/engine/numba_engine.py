@@ -92,7 +92,8 @@ class NumbaEngine:
         except MemoryError as error:
             raise RunError(
                 f"no memory for tiles, which take {format_bytes(self.plan.arena_bytes)} of the "
-                f"{format_bytes(self.plan.peak_bytes)} that the plan needs; give a smaller --memory"
+                f"{format_bytes(self.plan.peak_bytes)} that the plan needs; give a smaller --memory",
+                code="memory.exhausted",
             ) from error
         self._room = int(self.arena.flat.nbytes + self._scratch.nbytes)
 

@@ -195,6 +195,12 @@ class SinkContract:
         np.testing.assert_array_equal(self.read_back(tmp_path, sink).ravel(), expected)
         assert sink.clipped == 3
 
+    @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+    def test_values_that_are_not_finite_are_counted(self, tmp_path: Path, dtype: str) -> None:
+        values = np.array([np.nan, -np.inf, np.inf, 3e38, 3e38, 1, 2, 3], np.float32).reshape(1, 1, 2, 4)
+        sink = self.written(tmp_path, self.info(shape=(1, 2, 4), dtype=dtype), values)
+        assert sink.not_finite == (0 if dtype == "uint8" else 3)
+
     @pytest.mark.parametrize("dtype", ["int64", "uint64", "float64"])
     def test_values_of_the_stored_type_pass_bit_for_bit(self, tmp_path: Path, dtype: str) -> None:
         info = self.info(shape=(1, 2, 3), dtype=dtype)
