@@ -17,6 +17,7 @@ MEASURED = (
     "norms in phases",
     "there and back",
     "104 classes",
+    "gated by means",
     "largest component",
     "float64",
     "features, gzip.h5 to nii.gz",

@@ -237,7 +237,7 @@ def _places(dataset: Any, layout: DatasetLayout) -> NDArray[np.int64]:
 
 def _put_text(where: Any, name: str, text: str) -> None:
     """Store `text` with a fixed length: text of variable length lies in a heap that has no checksum."""
-    data = text.encode()
+    data = text.encode("utf-8", "surrogateescape")
     kind = h5t.C_S1.copy()
     kind.set_size(len(data))
     kind.set_cset(h5t.CSET_UTF8)

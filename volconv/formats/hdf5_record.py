@@ -31,4 +31,4 @@ def read_hdf5_record(path: Path) -> str | None:
         if not is_text or attribute.get_storage_size() > _MAX_BYTES:
             return None
         value = np.asarray(file.attrs[RECORD])[()]
-        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)

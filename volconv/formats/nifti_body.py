@@ -165,6 +165,7 @@ class GzipBody:
         """Compress what is left into the part, fsync, and give the scratch space back."""
         self._catch_up(self.scratch_bytes)
         self._stream().finish()
+        self._packer = None  # its blocks: one file a channel would hold them all
         _made(self._scratch).close()
         _first(self.parts).complete()
 

@@ -63,6 +63,6 @@ def _texts(entries: bytes, byte_order: str, name: str) -> list[str]:
             )
             raise FormatError(message, code="nifti.extension", file=name, where="extension esize")
         if code == COMMENT:
-            found.append(entries[at + _ENTRY : at + size].rstrip(b"\0").decode("utf-8", "replace"))
+            found.append(entries[at + _ENTRY : at + size].rstrip(b"\0").decode("utf-8", "surrogateescape"))
         at += size
     return found
