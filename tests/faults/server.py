@@ -45,7 +45,7 @@ class Counter:
         if name == "open" and not more[0] & (os.O_CREAT | getattr(os, "O_TMPFILE", 0) & ~os.O_DIRECTORY):
             return False
         try:
-            return self.path_of(what).startswith(self.folder)
+            return (self.path_of(what) + "/").startswith(self.folder)
         except OSError:
             return False
 
