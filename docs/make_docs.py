@@ -91,9 +91,8 @@ ERRORS_INTRODUCTION = (
     "`code` is one of those below and keeps its meaning. `retry` is true where the same command can succeed later or",
     "on another machine with nothing in it changed: a job script may queue it again. `file`, `where`, `found` and",
     "`expected` are null where the message does not say them. `file` is the name as it was given; the other texts have",
-    "control characters written as escapes, and none holds voxels, free text of headers or what else is in a file",
-    "beyond the field or name the message is about. `volconv compare` that finds a difference ends with status 1 and",
-    "prints the comparison, not an error. A process that a signal ends prints no document: its status says which.",
+    "control characters written as escapes, and none holds voxels or free text of headers. `volconv compare` finding",
+    "a difference ends with status 1 and prints the comparison. A process that a signal ends prints no document.",
     "",
 )
 READER_FAMILIES = {

@@ -36,7 +36,7 @@ _ENDLESS = re.compile(rf"[^\s,]{{{_LONGEST + 1}}}")
 
 
 class _RefusedError(Exception):
-    """A construct of YAML that a spec may not use; `args` are the mark, what was found, what was expected."""
+    """A construct of YAML that a spec may not use; `args` are mark, found, expected and code."""
 
 
 class _Scanner(Scanner):
@@ -54,8 +54,14 @@ class _Scanner(Scanner):
     def fetch_tag(self) -> Any:
         self._refuse("a tag (!)", "the value alone; text that begins with ! goes in quotes")
 
-    def _refuse(self, found: str, expected: str) -> NoReturn:
-        raise _RefusedError(self.reader.get_mark(), found, expected)
+    def fetch_flow_collection_start(self, *args: Any, **kwargs: Any) -> None:
+        # Each bracket may begin a key, so that a thousand are scanned ahead, in quadratic time.
+        if self.flow_level >= MAX_DEPTH:
+            self._refuse(f"values nested deeper than {MAX_DEPTH}", "fewer levels", code="spec.too_large")
+        super().fetch_flow_collection_start(*args, **kwargs)
+
+    def _refuse(self, found: str, expected: str, *, code: str = "spec.text") -> NoReturn:
+        raise _RefusedError(self.reader.get_mark(), found, expected, code)
 
 
 def read_yaml(text: str, file: str) -> Node:
@@ -75,8 +81,8 @@ def read_yaml(text: str, file: str) -> Node:
         for event in yaml.parse(text):
             builder.add(event)
     except _RefusedError as refused:
-        mark, found, expected = refused.args
-        fail_text(_place(file, mark), found, expected)
+        mark, found, expected, code = refused.args
+        fail_text(_place(file, mark), found, expected, code=code)
     except SpecError:
         raise
     except MarkedYAMLError as error:
