@@ -17,6 +17,8 @@ from ..plan.model import Plan
 from .job import Job, open_job
 from .options import make_options
 from .outputs import check_files, finishing_of, open_sinks
+from .resume import RECORD_BYTES, look_for_job, recorded_bytes
+from .skip import is_up_to_date
 
 _INFLATE_RATE, _DEFLATE_RATE = 5e8, 1.5e8
 """Bytes of voxels a second through gzip, in and out, for the time estimate."""
@@ -54,9 +56,10 @@ def plan(spec: Any, inputs: Any, output: str | Path | None = None, **options: An
     job = open_job(spec, inputs, output, make_options(**options))
     try:
         open_sinks(job, records=False)
-        if not job.options.skip_existing:
+        done = look_for_job(job) if job.options.resume and job.targets else None
+        if not job.options.skip_existing and not (job.options.resume and job.targets and is_up_to_date(job)):
             check_files(job)
-        return plan_job(job)
+        return replace(plan_job(job), done=done)
     finally:
         job.close()
 
@@ -107,7 +110,7 @@ def _plan(job: Job) -> Plan:
     written = (target.stage for target in job.targets if target.stage in job.chains)
     finishing += max((write_bytes(stage)(job.wire(stage).shape) for stage in written), default=0)
     traffic = Traffic(
-        resident + gathered,
+        resident + gathered + (RECORD_BYTES if options.resume else 0),
         source.window_bytes,
         {target.stage: write_bytes(target.stage) for target in job.targets if target.stage not in job.chains},
         spooled + sum(sink.scratch_bytes for sink in job.sinks),
@@ -128,9 +131,11 @@ def _plan(job: Job) -> Plan:
         description=f"{job.spec.name} on {read}",
         overlap=True,
         spill=True,
+        grids=job.grids,
     )
     before, after = _outside_stages(job)
-    return replace(made, chains=job.chains, before=before, after=after)
+    scratch = made.scratch_bytes + (recorded_bytes(made) if options.resume else 0)
+    return replace(made, chains=job.chains, before=before, after=after, scratch_bytes=scratch)
 
 
 def _label_bytes(job: Job) -> tuple[int, int]:
