@@ -127,12 +127,11 @@ def _compute(job: Job, plan: Plan, emit: Emit, stop: Flag) -> None:
 def _run_tiles(job: Job, plan: Plan, engine: Any, hashing: Task, emit: Emit, stop: Flag) -> None:
     from ..run import overlapped
 
-    engine.prepare(plan)
-    if job.source.spool_bytes:
-        emit(Phase("decompressing"))
-    if isinstance(job.source, PreparedSource) and job.source.passes:
-        emit(Phase("gathering statistics"))
-    job.source.load(None if job.holds_input else job.scratch)
+    loading = Task(lambda: _load(job, emit))
+    try:
+        engine.prepare(plan)
+    finally:
+        loading.wait()  # whoever closes the source must not meet a thread that reads it
     hashing.wait()
     if stop.is_set():  # the caller may have gone on meanwhile: nobody would remove what is made now
         return
@@ -167,6 +166,15 @@ def _create_sinks(job: Job, plan: Plan) -> dict[str, list[Any]]:
     for stage, labels in gather_labels(job.chains, plan.batch).items():
         sinks.setdefault(stage, []).append(labels)
     return sinks
+
+
+def _load(job: Job, emit: Emit) -> None:
+    """Make the input readable in windows, while kernels are loaded."""
+    if job.source.spool_bytes:
+        emit(Phase("decompressing"))
+    if isinstance(job.source, PreparedSource) and job.source.passes:
+        emit(Phase("gathering statistics"))
+    job.source.load(None if job.holds_input else job.scratch)
 
 
 def _make_scratch(job: Job) -> bool:

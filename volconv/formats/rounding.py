@@ -36,6 +36,9 @@ def to_stored(values: NDArray[Any], dtype: np.dtype[Any]) -> tuple[NDArray[Any],
         return _clip_integers(values, dtype, limits)
     if values.dtype.itemsize < 4:
         values = values.astype(np.float32)  # float16 ends at 65504, below most limits
+    # Python compares a float with an integer exactly; neither holds where a value is NaN
+    if values.size and limits.min <= float(values.min()) and float(values.max()) <= limits.max:
+        return np.rint(values).astype(dtype), 0
     # float64(limits.max) rounds up to 2**63 or 2**64 for 64-bit types: a value equal to it is out of range already.
     rounded = np.rint(values)
     exact_top = int(values.dtype.type(limits.max)) == limits.max

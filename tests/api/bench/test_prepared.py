@@ -33,6 +33,7 @@ def test_plain_calls_are_right(subject):
         assert side.run() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_is_timed_alone(name):
     subject = make_subject(ROWS[name])
@@ -44,6 +45,7 @@ def test_a_layer_is_timed_alone(name):
     assert prepared.plan.count == 1
 
 
+@pytest.mark.slow
 def test_a_network_runs_from_array_to_array():
     subject = make_subject(ROWS["network"])
     prepared = Prepared(subject.graph, subject.volume, 1, is_part=False)
