@@ -133,7 +133,11 @@ def expected(scans, tmp_path_factory):
     return of
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW = pytest.mark.slow
+FEW = [pytest.param(case, marks=() if case in ("hdf5", "norm", "labels") else SLOW) for case in CASES]
+
+
+@pytest.mark.parametrize("case", FEW)
 def test_a_job_that_is_not_cut_off(tmp_path, scans, expected, case):
     tiles, files = expected(case)
     summary = run(tmp_path / "out", case, scans)
@@ -143,7 +147,7 @@ def test_a_job_that_is_not_cut_off(tmp_path, scans, expected, case):
     assert not summary["warnings"]
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("share", [pytest.param(0.0, marks=SLOW), 0.5, pytest.param(1.0, marks=SLOW)])
 @pytest.mark.parametrize("case", CASES)
 def test_a_job_that_is(tmp_path, scans, expected, case, share):
     folder, (tiles, files) = tmp_path / "out", expected(case)
@@ -165,6 +169,7 @@ def test_a_job_that_is(tmp_path, scans, expected, case, share):
     assert sorted(announced) == list(range(tiles))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["hdf5", "norm", "pool"])
 def test_a_job_that_is_cut_off_again_and_again(tmp_path, scans, expected, case):
     folder, (tiles, files) = tmp_path / "out", expected(case)
@@ -177,6 +182,7 @@ def test_a_job_that_is_cut_off_again_and_again(tmp_path, scans, expected, case):
     assert contents(folder) == files
 
 
+@pytest.mark.slow
 def test_wires_that_lie_in_the_scratch_file(tmp_path):
     """They are brought back there, whatever held them before."""
     values = np.random.default_rng(0).standard_normal((30, 34, 38)).astype("f4")
@@ -216,6 +222,7 @@ def test_a_damaged_tile_is_computed_again(tmp_path, scans, expected, kind):
     assert contents(folder) == files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["gzip", "norm", "norm of a batch"])
 def test_files_that_are_gone_are_made_again(tmp_path, scans, expected, case):
     folder, (tiles, files) = tmp_path / "out", expected(case)
