@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingFileError, ShapeError, SpecError, UsageError, VolconvError
 from ..formats.atomic import check_output
@@ -19,7 +19,6 @@ from ..graph.tensors import TensorLoader
 from ..graph.trailing import Chain, split_trailing
 from ..ops.base import Wire
 from ..plan.model import Edges
-from ..run.job_folder import JobFolder
 from ..settings import memory_budget, thread_count
 from ..spec.load import load_spec, load_spec_mapping
 from ..spec.model import Spec
@@ -28,6 +27,9 @@ from .options import Options
 from .output_type import check_scores, end_in
 from .prepared import prepare
 from .targets import Target, list_saved, list_targets
+
+if TYPE_CHECKING:  # plans have no use for it
+    from ..run.job_folder import JobFolder
 
 
 @dataclass

@@ -17,8 +17,6 @@ from ..plan.model import Plan
 from .job import Job, open_job
 from .options import make_options
 from .outputs import check_files, finishing_of, open_sinks
-from .resume import RECORD_BYTES, look_for_job, recorded_bytes
-from .skip import is_up_to_date
 
 _INFLATE_RATE, _DEFLATE_RATE = 5e8, 1.5e8
 """Bytes of voxels a second through gzip, in and out, for the time estimate."""
@@ -56,12 +54,29 @@ def plan(spec: Any, inputs: Any, output: str | Path | None = None, **options: An
     job = open_job(spec, inputs, output, make_options(**options))
     try:
         open_sinks(job, records=False)
-        done = look_for_job(job) if job.options.resume and job.targets else None
-        if not job.options.skip_existing and not (job.options.resume and job.targets and is_up_to_date(job)):
+        done, finished = _look_for_job(job) if job.options.resume and job.targets else (None, False)
+        if not (job.options.skip_existing or finished):
             check_files(job)
         return replace(plan_job(job), done=done)
     finally:
         job.close()
+
+
+def _look_for_job(job: Job) -> tuple[int, bool]:
+    """Return how many tiles of a job to be resumed are done, and whether its outputs are there."""
+    from .resume import look_for_job
+    from .skip import is_up_to_date
+
+    return look_for_job(job), is_up_to_date(job)
+
+
+def _kept_bytes(job: Job, made: Plan | None) -> int:
+    """Return the bytes of memory that keeping tiles takes, or the disk's where the plan is made."""
+    if not job.options.resume:
+        return 0
+    from ..run.records import RECORD_BYTES, recorded_bytes
+
+    return RECORD_BYTES if made is None else recorded_bytes(made)
 
 
 def plan_job(job: Job) -> Plan:
@@ -110,7 +125,7 @@ def _plan(job: Job) -> Plan:
     written = (target.stage for target in job.targets if target.stage in job.chains)
     finishing += max((write_bytes(stage)(job.wire(stage).shape) for stage in written), default=0)
     traffic = Traffic(
-        resident + gathered + (RECORD_BYTES if options.resume else 0),
+        resident + gathered + _kept_bytes(job, None),
         source.window_bytes,
         {target.stage: write_bytes(target.stage) for target in job.targets if target.stage not in job.chains},
         spooled + sum(sink.scratch_bytes for sink in job.sinks),
@@ -134,7 +149,7 @@ def _plan(job: Job) -> Plan:
         grids=job.grids,
     )
     before, after = _outside_stages(job)
-    scratch = made.scratch_bytes + (recorded_bytes(made) if options.resume else 0)
+    scratch = made.scratch_bytes + _kept_bytes(job, made)
     return replace(made, chains=job.chains, before=before, after=after, scratch_bytes=scratch)
 
 

@@ -15,14 +15,11 @@ from ..plan.model import Plan
 from ..plan.tiling import format_bytes
 from ..run.events import Emit
 from ..run.job_folder import JobFolder, count_finished, read_document, remove_leftover
-from ..run.records import RECORD_BYTES, recorded_bytes
 from .job import Job
 from .job_document import check_document, damaged, describe_job
 
 if TYPE_CHECKING:
     from ..run.job_ledger import JobLedger
-
-__all__ = ["RECORD_BYTES", "hold_folder", "keep_tiles", "look_for_job", "prepare_disk", "recorded_bytes"]
 
 _NAME_BYTES = 200
 
