@@ -12,9 +12,9 @@ import pytest
 
 import volconv
 from volconv.errors import BudgetError, OutputError, ResumeError
+from volconv.formats.run_folder import RunFolder
 from volconv.plan.cost import BASELINE_BYTES
 from volconv.run.events import Started, TileDone
-from volconv.run.job_folder import JobFolder
 
 MIB = 2**20
 SHAPE = (20, 16, 14)  # x, y, z
@@ -286,12 +286,12 @@ def test_what_changes_the_result_is_refused(tmp_path, scans, expected, kind):
     if prepare is not None:
         kept = (job_of(folder) / "job.json").read_bytes()
         prepare(folder)
-    before = {path.name: path.read_bytes() for path in job_of(folder).iterdir() if path.name != "job.lock"}
+    before = {path.name: path.read_bytes() for path in job_of(folder).iterdir()}
     with pytest.raises(ResumeError, match=said) as caught:
         run(folder, "nii", scans, **options)
     assert caught.value.exit_code == 3
     assert "\n" not in str(caught.value)
-    assert {path.name: path.read_bytes() for path in job_of(folder).iterdir() if path.name != "job.lock"} == before
+    assert {path.name: path.read_bytes() for path in job_of(folder).iterdir()} == before
     if prepare is not None:
         (job_of(folder) / "job.json").write_bytes(kept)
     run(folder, "nii", scans)
@@ -417,17 +417,17 @@ def test_a_plan_says_what_is_done_and_uses_the_stored_grid(tmp_path, scans):
     assert plan.scratch_bytes == fresh.scratch_bytes + 14 * 16 * 20 * 2 * 4
 
 
-def test_a_folder_that_another_run_holds(tmp_path, scans):
+def test_a_job_that_another_run_is_at(tmp_path, scans):
     folder = tmp_path / "out"
     cut_off(folder, "nii", scans, 2)
-    held = JobFolder(job_of(folder))
+    held = RunFolder(folder / "out.nii")
     try:
         for resume in (True, False):
-            with pytest.raises(OutputError, match="is being written by another run since") as caught:
+            with pytest.raises(OutputError, match=r"is being written by process .* since") as caught:
                 run(folder, "nii", scans, resume=resume)
             assert caught.value.exit_code == 2
     finally:
-        held.close()
+        held.release()
     assert run(folder, "nii", scans)["tiles_resumed"] >= 2
 
 

@@ -255,7 +255,7 @@ def test_a_pair_never_shows_a_header_without_its_voxels(tmp_path, monkeypatch, f
     sink.create()
     sink.write(Region.whole(info.shape), volumes(info)[0])
     sink.complete()
-    header, voxels = sink._body._parts
+    voxels, header = sink._body.parts
     published = voxels.publish
 
     def publish():

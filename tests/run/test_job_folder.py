@@ -1,10 +1,6 @@
-"""Job folders: one process at a time, nothing of anybody else's touched."""
+"""Job folders: private, whole or counted for nothing, nothing of anybody else's touched."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -12,16 +8,10 @@ from volconv.errors import OutputError
 from volconv.run.job_folder import JobFolder, count_finished, is_job_folder, read_document, remove_leftover
 from volconv.run.journal import Journal
 
-ROOT = Path(__file__).parents[2]
-HOLD = "import sys; from pathlib import Path; from volconv.run.job_folder import JobFolder; " \
-    "folder = JobFolder(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"  # fmt: skip
-
 
 @pytest.fixture
 def folder(tmp_path):
-    folder = JobFolder(tmp_path / "out.nii.volconv")
-    yield folder
-    folder.close()
+    return JobFolder(tmp_path / "out.nii.volconv")
 
 
 def finish_a_tile(folder):
@@ -37,7 +27,7 @@ def test_readable_by_its_owner_alone(folder):
     assert folder.path.stat().st_mode & 0o777 == 0o700
     made = [path for path in folder.path.iterdir() if not path.name.startswith("tiles")]
     assert {path.name: path.stat().st_mode & 0o777 for path in made} == {
-        "job.json": 0o600, "job.lock": 0o600, "journal": 0o600
+        "job.json": 0o600, "journal": 0o600
     }  # fmt: skip
 
 
@@ -57,32 +47,7 @@ def test_a_new_document_takes_the_place_of_everything(folder):
     folder.write_document({"format": 1})
     finish_a_tile(folder)
     folder.write_document({"format": 1})
-    assert sorted(path.name for path in folder.path.iterdir()) == ["job.json", "job.lock"]
-
-
-def test_only_one_holds_it(folder):
-    with pytest.raises(OutputError, match=r"being written by another run since \d{4}-") as caught:
-        JobFolder(folder.path)
-    assert caught.value.exit_code == 2
-    with pytest.raises(OutputError, match="being written"):
-        remove_leftover(folder.path)
-    folder.close()
-    JobFolder(folder.path).close()
-
-
-def test_a_killed_process_holds_nothing(tmp_path):
-    path = tmp_path / "job"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-    ) as process:
-        assert process.stdout.readline() == b"held\n"
-        with pytest.raises(OutputError, match="being written"):
-            JobFolder(path)
-        process.kill()
-        process.wait()
-    remove_leftover(path)
-    assert not path.exists()
+    assert sorted(path.name for path in folder.path.iterdir()) == ["job.json"]
 
 
 @pytest.mark.parametrize("finished", [True, False])
@@ -96,11 +61,10 @@ def test_release(folder, finished, tiles):
         assert count_finished(folder.path) == 1
 
 
-def test_what_is_written_into_is_not_let_go(folder):
+def test_what_is_written_into_is_not_removed(folder):
     folder.busy = True
-    folder.release(finished=False)
-    with pytest.raises(OutputError):
-        JobFolder(folder.path)
+    folder.release(finished=True)
+    assert folder.path.is_dir()
 
 
 def test_foreign_files_stay(tmp_path):

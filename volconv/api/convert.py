@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,17 @@ import numpy as np
 
 from .._version import __version__
 from ..errors import OutputError, UsageError
-from ..formats.atomic import check_output
+from ..formats.atomic import check_output, check_unwritten
 from ..formats.base import Sink, Source
 from ..formats.names import NIFTI, parse_volume_name
 from ..formats.open import open_sink, open_source
 from ..formats.record import read_record
+from ..formats.run_folder import folder_of
 from ..geometry import Floats3
 from ..settings import memory_budget
 from ..values import nearest
 from ..volume import OutputInfo
+from .commit import claim, show_together
 from .provenance import RECORD_FORMAT, format_record
 from .streaming import full_shape, windows
 
@@ -70,24 +73,32 @@ def convert(
     started = time.perf_counter()
     if dtype is not None and dtype not in DTYPES:
         raise UsageError(f"found dtype {dtype!r}, expected one of {', '.join(DTYPES)}{nearest(dtype, DTYPES)}")
-    reader = open_source(source, axes=axes, spacing_mm=spacing, channels=None)
+    with claim([str(target)], warnings.warn, split=channels == "split"):
+        options = {"axes": axes, "spacing": spacing, "dtype": dtype, "channels": channels}
+        summary = _convert(source, target, options, force)
+    summary["seconds"] = time.perf_counter() - started
+    return summary
+
+
+def _convert(source: str | Path, target: str | Path, options: dict[str, Any], force: bool) -> dict[str, Any]:
+    reader = open_source(source, axes=options["axes"], spacing_mm=options["spacing"], channels=None)
     try:
         check_output(parse_volume_name(target).path, [parse_volume_name(source).path], force)
-        kind = np.dtype(dtype) if dtype else _default_dtype(reader, target)
-        record = _make_record(source, reader, {"axes": axes, "spacing": spacing, "dtype": dtype, "channels": channels})
+        kind = np.dtype(options["dtype"]) if options["dtype"] else _default_dtype(reader, target)
         info = OutputInfo(
             reader.info.shape,
             reader.info.channels,
             kind,
             reader.info,
             batch=reader.info.batch,
-            record=record,
+            record=_make_record(source, reader, options),
             labels=reader.info.labels,
         )
-        path = parse_volume_name(target).path
-        scratch = path.with_name(path.name + ".volconv")
-        sink = open_sink(target, info, scratch=scratch, force=force, channels=channels)
-        _copy(reader, sink, scratch)
+        scratch = folder_of(parse_volume_name(target).path)
+        sink = open_sink(target, info, scratch=scratch, force=force, channels=options["channels"])
+        for path in sink.paths:
+            check_unwritten(path)
+        _copy(reader, sink, scratch, target)
         return {
             "source": str(source),
             "target": str(target),
@@ -95,7 +106,6 @@ def convert(
             "dtype": kind.name,
             "clipped": sink.clipped,
             "warnings": list(reader.warnings),
-            "seconds": time.perf_counter() - started,
         }
     finally:
         reader.close()
@@ -128,7 +138,7 @@ def _make_record(source: str | Path, reader: Source, options: dict[str, Any]) ->
     return format_record(record)
 
 
-def _copy(reader: Source, sink: Sink, scratch: Path) -> None:
+def _copy(reader: Source, sink: Sink, scratch: Path, target: str | Path) -> None:
     """Copy all voxels and commit; whatever goes wrong, nothing half-made stays."""
     made = _make_folder(scratch)
     try:
@@ -137,7 +147,7 @@ def _copy(reader: Source, sink: Sink, scratch: Path) -> None:
         sink.create()
         _copy_windows(reader, sink)
         reader.check_unchanged()
-        sink.finish()
+        show_together([sink], target)
     except BaseException:
         sink.abort()
         raise

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import OutputError
+from ..formats.atomic import write_whole
 from ..formats.open import open_source
 from ..region import Region
-from .presets import write_whole
 from .run import run
 
 SCAN = "t1_2mm.nii.gz"

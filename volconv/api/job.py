@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,8 @@ class Job:
         `Plan.grids` that the run which is resumed was begun with; empty where none is.
     resumed, damaged : int
         Tiles of that run which stand, and which do not, once they were looked at.
+    held : ExitStack
+        The claim on the outputs.
     """
 
     spec: Spec
@@ -82,6 +85,7 @@ class Job:
     resumed: int = 0
     damaged: int = 0
     chains: Mapping[str, Chain] = field(default_factory=dict)
+    held: ExitStack = field(default_factory=ExitStack)
 
     @property
     def files_read(self) -> list[Path]:
@@ -103,9 +107,10 @@ class Job:
         return [sink for target, sink in zip(self.targets, self.sinks, strict=True) if target.stage == stage]
 
     def close(self) -> None:
-        """Let go of every file that is read."""
-        self.source.close()
-        self.loader.close()
+        """Let go of every file that is read, and of the outputs' names."""
+        with self.held:
+            self.source.close()
+            self.loader.close()
 
 
 def read_spec(spec: Any, settings: Mapping[str, Any]) -> Spec:
@@ -138,7 +143,13 @@ def _blame(settings: Iterable[str], error: SpecError) -> UsageError:
     return UsageError(f"--set {', '.join(settings)}: {error.message}", file=error.file, where=error.where)
 
 
-def open_job(spec: Any, inputs: Any, output: str | Path | None, options: Options) -> Job:
+def open_job(
+    spec: Any,
+    inputs: Any,
+    output: str | Path | None,
+    options: Options,
+    claim: Callable[[Sequence[Target]], AbstractContextManager[object]] | None = None,
+) -> Job:
     """Return the job of running `spec` on `inputs`.
 
     Parameters
@@ -149,6 +160,8 @@ def open_job(spec: Any, inputs: Any, output: str | Path | None, options: Options
     output : str, path or None
         None for planning alone.
     options : Options
+    claim : callable, optional
+        Called with the outputs before any of their names is looked at; what it returns is held until the job is closed.
 
     Raises
     ------
@@ -160,15 +173,20 @@ def open_job(spec: Any, inputs: Any, output: str | Path | None, options: Options
     parsed = end_in(read_spec(spec, options.settings), options.output_type)
     targets = [] if output is None else list_targets(parsed, str(output), options.save)
     volumes = [parse_volume_name(name).path for name in names]
-    if not options.skip_existing:
-        _check_names(parsed, targets, volumes, options)
-    source = _open_inputs(names, parsed, options)
-    try:
-        source, masks = prepare(source, parsed, options)
-        return _wire_job(parsed, spec, options, source, [*volumes, *masks], targets, budget, threads)
-    except BaseException:
-        source.close()
-        raise
+    with ExitStack() as undo:
+        if claim is not None:
+            undo.enter_context(claim(targets))
+        if not options.skip_existing:
+            _check_names(parsed, targets, volumes, options)
+        source = _open_inputs(names, parsed, options)
+        try:
+            source, masks = prepare(source, parsed, options)
+            job = _wire_job(parsed, spec, options, source, [*volumes, *masks], targets, budget, threads)
+        except BaseException:
+            source.close()
+            raise
+        job.held = undo.pop_all()
+    return job
 
 
 def _as_text(memory: str | int | None) -> str | None:

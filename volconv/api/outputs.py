@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import OutputError
-from ..formats.atomic import check_output
+from ..formats.atomic import check_output, check_unwritten
 from ..formats.base import Sink
 from ..formats.finishing import Finishing, make_output_info
 from ..formats.names import parse_volume_name
 from ..formats.open import open_sink
+from ..formats.run_folder import folder_of
 from ..numeric import label_dtype
 from ..volume import OutputInfo
 from .job import Job
@@ -76,6 +77,7 @@ def check_files(job: Job) -> None:
     options, sources = job.options, job.files_read
     for path in job.files_written:
         check_output(path, sources, options.force)
+        check_unwritten(path)
     sidecar = sidecar_path(job.targets) if options.sidecar and job.targets else None
     taken = [path.absolute() for path in job.files_written]
     for beside, force in ((sidecar, options.force), (options.depfile, True)):
@@ -92,8 +94,7 @@ def _scratch_folder(job: Job) -> Path:
         return job.options.scratch
     if not job.targets:
         return Path()
-    path = parse_volume_name(job.targets[0].name).path
-    return path.with_name(path.name + ".volconv")
+    return folder_of(parse_volume_name(job.targets[0].name).path)
 
 
 def digest_files(job: Job) -> None:

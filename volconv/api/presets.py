@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-from ..formats.atomic import PartFile, check_output
+from ..formats.atomic import check_output, write_whole
 from ..spec.presets import describe_presets, preset_text
 
 
@@ -54,14 +53,3 @@ def copy_preset(name: str, target: str | Path, *, force: bool = False) -> Path:
     check_output(path, force=force)
     write_whole(path, text.encode(), force)
     return path
-
-
-def write_whole(path: Path, content: bytes, force: bool) -> None:
-    """Write a small file whole or not at all."""
-    part = PartFile(path, force)
-    try:
-        with os.fdopen(os.dup(part.fd), "wb") as stream:
-            stream.write(content)
-        part.commit()
-    finally:
-        part.abort()

@@ -1,4 +1,4 @@
-"""Runs that can be cut off and resumed: which folder is a job's, who holds it, and what is kept in it."""
+"""Runs that can be cut off and resumed: which folder is a job's, and what is kept in it."""
 
 from __future__ import annotations
 
@@ -34,28 +34,23 @@ def folder_of(job: Job) -> Path:
     return job.options.scratch / f"{name}-{digest}.volconv"
 
 
-def hold_folder(job: Job) -> None:
-    """With ``--resume``, take the job folder of `job`, and see what is to be resumed.
+def open_folder(job: Job) -> None:
+    """With ``--resume``, open the job folder of `job`, and see what is to be resumed.
 
     Raises
     ------
     OutputError
-        If another run holds the folder, or it cannot be made.
+        If it cannot be made.
     ResumeError
         If it is of a job with another result.
     """
     path, named = folder_of(job), job.options.scratch is not None
     if not job.options.resume or not (named or path.parent.is_dir()):  # `check_files` says what is wrong with a parent
         return
-    folder = JobFolder(path, within=named)
-    try:
-        document = read_document(path)
-        if document is not None:
-            job.grids = check_document(document, job, path, thorough=True)
-    except BaseException:
-        folder.close()
-        raise
-    job.folder = folder
+    document = read_document(path)
+    if document is not None:
+        job.grids = check_document(document, job, path, thorough=True)
+    job.folder = JobFolder(path, within=named)
 
 
 def look_for_job(job: Job) -> int:
@@ -81,8 +76,6 @@ def prepare_disk(job: Job, plan: Plan) -> None:
     ------
     BudgetError
         It has not.
-    OutputError
-        The other run is alive.
     """
     if job.folder is None:
         remove_leftover(folder_of(job))

@@ -5,25 +5,27 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any
 
-from ..errors import OutputError, RunError
+from ..errors import OutputError
 from ..formats.prepared import PreparedSource
 from ..plan.cost import BASELINE_BYTES
 from ..plan.model import Plan
 from ..run.events import Compiling, Emit, Event, Finished, Phase, Warned, ignore
 from ..run.label_maps import GatheredLabels, gather_labels
 from ..run.worker import Task, run_beside
+from .commit import claim, commit
 from .job import Job, open_job
-from .options import make_options
+from .options import Options, make_options
 from .outputs import check_files, digest_files, open_sinks
 from .plan import plan_job
-from .resume import hold_folder, keep_tiles, prepare_disk
+from .resume import keep_tiles, open_folder, prepare_disk
 from .skip import is_up_to_date
-from .summary import peak_rss, summarise, write_depfile, write_sidecar
+from .summary import peak_rss, summarise
+from .targets import Target, sidecar_path
 
 
 def run(
@@ -64,22 +66,21 @@ def run(
     started, resident = time.perf_counter(), peak_rss()
     emit: Emit = on_event or ignore
     checked = make_options(**options)
-    job, finished = open_job(spec, inputs, output, checked), False
+    job = open_job(spec, inputs, output, checked, lambda targets: _claim(targets, checked, emit))
+    finished = False
     try:
         open_sinks(job, records=False)
-        hold_folder(job)
+        open_folder(job)
         if (checked.skip_existing or checked.resume) and is_up_to_date(job):
             finished = True
             return {"skipped": True, "outputs": [{"path": t.name, "stage": t.stage} for t in job.targets]}
         check_files(job)
         plan = plan_job(job)
         prepare_disk(job, plan)
-        _work(job, plan, emit)
-        summary = summarise(job, plan, time.perf_counter() - started, resident)
+        summary = _work(job, plan, emit, lambda: summarise(job, plan, time.perf_counter() - started, resident))
+        finished = True
         for message in summary["warnings"]:
             emit(Warned(message))
-        _write_side_files(job, plan, summary)
-        finished = True
         emit(Finished(tuple(entry["path"] for entry in summary["outputs"]), summary["seconds"]))
         return summary
     finally:
@@ -88,13 +89,18 @@ def run(
         job.close()
 
 
-def _work(job: Job, plan: Plan, emit: Emit) -> None:
+def _claim(targets: Sequence[Target], options: Options, emit: Emit) -> contextlib.AbstractContextManager[None]:
+    names = list(dict.fromkeys(target.name for target in targets))
+    beside = [sidecar_path(targets)] if options.sidecar else []
+    return claim(names, lambda said: emit(Warned(said)), split=options.channels == "split", beside=beside)
+
+
+def _work(job: Job, plan: Plan, emit: Emit, make_summary: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Compute and commit; whatever goes wrong, nothing half-made stays."""
     made = _make_scratch(job)
     try:
         run_beside(lambda stop: _compute(job, plan, emit, stop))
-        for sink in job.sinks:
-            sink.finish()
+        return commit(job, plan, make_summary)
     except BaseException:
         for sink in job.sinks:
             sink.abort()
@@ -188,13 +194,3 @@ def _make_scratch(job: Job) -> bool:
     except OSError as error:
         raise OutputError(f"scratch folder cannot be made: {error.strerror}", file=str(job.scratch)) from error
     return True
-
-
-def _write_side_files(job: Job, plan: Plan, summary: dict[str, Any]) -> None:
-    try:
-        if job.options.sidecar:
-            write_sidecar(job, plan, summary)
-        if job.options.depfile is not None:
-            write_depfile(job, job.options.depfile)
-    except OSError as error:
-        raise RunError(f"the output is written, but not what belongs beside it: {error.strerror}") from error

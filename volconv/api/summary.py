@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..formats.atomic import PartFile
+from ..formats.atomic import PartFile, make_part, write_whole
 from ..kernels.catalog import has_fma, vector_bits
 from ..plan.model import Plan
 from ..plan.tiling import format_bytes
@@ -92,8 +92,11 @@ def peak_rss() -> int:
     return usage if sys.platform == "darwin" else usage * 1024
 
 
-def write_sidecar(job: Job, plan: Plan, summary: dict[str, Any]) -> None:
-    """Write the record with command line, timings, plan and machine as JSON beside the first output."""
+def write_sidecar(job: Job, plan: Plan, summary: dict[str, Any]) -> PartFile:
+    """Return the completed part of the sidecar: record, command line, timings, plan and machine as JSON.
+
+    It stands beside the first output.
+    """
     document = {
         **summary,
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
@@ -104,7 +107,8 @@ def write_sidecar(job: Job, plan: Plan, summary: dict[str, Any]) -> None:
             "python": platform.python_version(),
         },
     }
-    _write(sidecar_path(job.targets), json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return make_part(sidecar_path(job.targets), text.encode("utf-8", "surrogateescape"), job.options.force)
 
 
 def write_depfile(job: Job, path: Path) -> None:
@@ -113,20 +117,10 @@ def write_depfile(job: Job, path: Path) -> None:
     sources = dict.fromkeys(escape_make(source) for source in job.files_read)
     # a rule without a recipe for each source keeps Make going when one of them is gone
     rules = [f"{' '.join(outputs)}: {' '.join(sources)}", *(f"{source}:" for source in sources)]
-    _write(path, "\n".join(rules) + "\n")
+    write_whole(path, ("\n".join(rules) + "\n").encode("utf-8", "surrogateescape"), force=True)
 
 
 def escape_make(path: Path) -> str:
     """Return `path` as GNU Make reads it back: dollars doubled, blanks, hashes and colons behind a backslash."""
     text = os.fspath(path).replace("$", "$$")
     return "".join(f"\\{c}" if c in " \t#:" else c for c in text)
-
-
-def _write(path: Path, text: str) -> None:
-    part = PartFile(path, force=True)
-    try:
-        with os.fdopen(os.dup(part.fd), "w", encoding="utf-8", errors="surrogateescape") as stream:
-            stream.write(text)
-        part.commit()
-    finally:
-        part.abort()

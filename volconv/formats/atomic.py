@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import BudgetError, OutputError, RunError
@@ -18,12 +19,17 @@ from .output_name import check_output, is_part_name, make_part_name, resolve_out
 __all__ = [
     "PartFile",
     "check_output",
+    "check_unwritten",
+    "make_part",
     "read_all",
+    "remove_if_free",
     "remove_stale_parts",
+    "rename_new",
     "reserve",
     "resolve_output",
     "sync_folder",
     "write_all",
+    "write_whole",
 ]
 
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
@@ -52,6 +58,10 @@ class PartFile:
         Of the part file.
     target : Path
         Final name.
+    inode : int
+        Of the file, under either name.
+    published : bool
+        Whether the target is this file now.
 
     Raises
     ------
@@ -65,9 +75,11 @@ class PartFile:
         self.fd = -1
         self.name = str(path)
         self.force = force
+        self.published = False
         self.target = resolve_output(path)
         remove_stale_parts(self.target)
         self.path, self.fd = _create_part(self.target, self.name)
+        self.inode = os.fstat(self.fd).st_ino
         try:
             reserve(self.fd, size, self.name)
         except BaseException:
@@ -75,9 +87,10 @@ class PartFile:
             raise
 
     def complete(self) -> None:
-        """Give the part its final mode and bring its bytes to the disk; the first half of `commit`."""
+        """Give the part its final mode and time, and bring it to the disk; the first half of `commit`."""
         try:
             os.fchmod(self.fd, 0o666 & ~_umask())
+            os.utime(self.fd)  # newer than all that was read, whenever the last byte was written
             os.fsync(self.fd)
         except OSError as error:
             raise RunError(f"cannot be written: {error.strerror}", file=self.name) from error
@@ -101,15 +114,16 @@ class PartFile:
             if self.force:
                 self.path.replace(self.target)
             else:
-                _rename_new(self.path, self.target)
+                rename_new(self.path, self.target)
         except FileExistsError as error:
             self.abort()
             raise OutputError("exists now, written by someone else meanwhile", file=self.name) from error
         except OSError as error:
-            self._close()
+            self.keep()
             message = f"cannot be renamed to its final name: {error.strerror}; the result is kept in {self.path}"
             raise RunError(message, file=self.name) from error
-        self._close()
+        self.published = True
+        self.keep()
         sync_folder(self.target.parent, self.name)
 
     def abort(self) -> None:
@@ -117,30 +131,91 @@ class PartFile:
         if self.fd >= 0:
             with contextlib.suppress(OSError):
                 self.path.unlink()
-            self._close()
+            self.keep()
 
-    def _close(self) -> None:
+    def keep(self) -> None:
+        """Let go of the part and leave it where it is; safe to call twice."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
-            os.close(fd)
+            with contextlib.suppress(OSError):  # what was to reach the disk has, or an error was raised
+                os.close(fd)
+
+    def take_back(self) -> None:
+        """Remove the target if it is this file and replaced nothing: it is one of several that cannot all appear."""
+        if self.published and not self.force:
+            with contextlib.suppress(OSError):
+                if self.target.lstat().st_ino == self.inode:
+                    self.target.unlink()
+            self.published = False
+
+    def remove_old(self) -> None:
+        """Remove the file that is to be replaced, ahead of `publish`."""
+        try:
+            self.target.unlink(missing_ok=True)
+        except OSError as error:
+            raise RunError(f"the old file cannot be removed: {error.strerror}", file=self.name) from error
+        sync_folder(self.target.parent, self.name)
+
+
+def make_part(path: Path, content: bytes, force: bool) -> PartFile:
+    """Return the completed part of a small file, to be published or aborted."""
+    part = PartFile(path, force)
+    try:
+        write_all(part.fd, content, 0, part.name)
+        part.complete()
+    except BaseException:
+        part.abort()
+        raise
+    return part
+
+
+def write_whole(path: Path, content: bytes, force: bool) -> None:
+    """Write a small file whole or not at all."""
+    part = make_part(path, content, force)
+    try:
+        part.publish()
+    finally:
+        part.abort()
 
 
 def remove_stale_parts(target: Path) -> None:
     """Remove parts of `target` that no living process holds."""
+    for part in _list_parts(target):
+        remove_if_free(part)
+
+
+def check_unwritten(path: Path) -> None:
+    """Raise `OutputError` if a living process holds a part of what `path` names."""
+    for part in _list_parts(resolve_output(path)):
+        try:
+            with _opened(part) as fd:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            message = f"is being written by another process, into {part.name}; wait for it, or name another output"
+            raise OutputError(message, file=str(path)) from error
+        except OSError:  # it is gone, or locks are not to be had
+            continue
+
+
+def _list_parts(target: Path) -> list[Path]:
     try:
-        found = [path for path in target.parent.iterdir() if is_part_name(path.name, target.name)]
+        return [path for path in target.parent.iterdir() if is_part_name(path.name, target.name)]
     except OSError:
-        return
-    for part in found:
-        with contextlib.suppress(OSError):
-            _remove_if_free(part)
+        return []
 
 
-def _remove_if_free(part: Path) -> None:
-    fd = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
+def remove_if_free(part: Path) -> None:
+    """Remove the file `part` unless a living process holds it; whatever stands in the way is passed over."""
+    with contextlib.suppress(OSError), _opened(part) as fd:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         part.unlink()
+
+
+@contextlib.contextmanager
+def _opened(part: Path) -> Iterator[int]:
+    fd = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        yield fd
     finally:
         os.close(fd)
 
@@ -166,7 +241,7 @@ def _create_part(target: Path, name: str) -> tuple[Path, int]:
         os.close(fd)
 
 
-def _rename_new(part: Path, target: Path) -> None:
+def rename_new(part: Path, target: Path) -> None:
     """Rename `part` unless `target` exists: a hard link cannot replace anything, a rename can."""
     try:
         os.link(part, target)
@@ -177,7 +252,8 @@ def _rename_new(part: Path, target: Path) -> None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
         part.rename(target)
         return
-    part.unlink()
+    with contextlib.suppress(OSError):  # the file has its name; a second, hidden one goes with the next run
+        part.unlink()
 
 
 def _umask() -> int:

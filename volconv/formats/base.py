@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ..region import Region
 from ..volume import OutputInfo, VolumeInfo
+from .commit import Unit
 
 
 class Source(Protocol):
@@ -84,6 +85,16 @@ class Sink(Protocol):
 
     def write(self, region: Region, values: NDArray[Any], batch: int = 0) -> None:
         """Write `values` (C, d, h, w) at `region` of volume `batch`; integers: half to even, clipped, counted."""
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """The part files it becomes, once created: each by itself, or a pair's together; none in memory."""
+
+    def complete(self) -> None:
+        """Bring everything to the disk, under hidden names still: the first half of `finish`.
+
+        Outputs that belong together are completed one by one, then `volconv.formats.commit.publish` shows all.
+        """
 
     def finish(self) -> None:
         """Complete, fsync and rename the part file to its final name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -95,4 +96,5 @@ def sync_folder(folder: Path, name: str) -> None:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
             raise RunError(f"its folder cannot be brought to the disk: {error.strerror}", file=name) from error
     finally:
-        os.close(fd)
+        with contextlib.suppress(OSError):
+            os.close(fd)

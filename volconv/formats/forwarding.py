@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..region import Region
 from ..volume import OutputInfo, VolumeInfo
 from .base import Sink, Source
+from .commit import Unit
 
 
 class ForwardingSource:
@@ -101,6 +102,15 @@ class ForwardingSink:
     def write(self, region: Region, values: NDArray[Any], batch: int = 0) -> None:
         """Write `values` (C, d, h, w) at `region` of volume `batch`."""
         self.inner.write(region, values, batch)
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """The part files."""
+        return self.inner.units
+
+    def complete(self) -> None:
+        """Bring the output to the disk."""
+        self.inner.complete()
 
     def finish(self) -> None:
         """Show the output under its name."""

@@ -20,6 +20,7 @@ from ..errors import RunError, UsageError, show
 from ..region import Region
 from ..volume import OutputInfo
 from .atomic import PartFile, check_output, reserve, write_all
+from .commit import Unit
 from .hdf5_axes import to_dhw
 from .hdf5_chunks import chunk_shape, fletcher32
 from .hdf5_layout import DatasetLayout, lay_out
@@ -139,10 +140,20 @@ class Hdf5Sink:
             data = self._file.read(place, self.layout.chunk_bytes)
             self._file.write(fletcher32(data), place + self.layout.chunk_bytes)
 
-    def finish(self) -> None:
-        """Complete this dataset; the last of a file's members fsyncs the part file and gives it its final name."""
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """The part file, the same one for all that share it."""
+        return () if self._file.part is None else ((self._file.part,),)
+
+    def complete(self) -> None:
+        """Complete this dataset; the last of a file's members brings the part file to the disk."""
         self.add_checksums()
-        self._file.finish(self)
+        self._file.complete(self)
+
+    def finish(self) -> None:
+        """Complete this dataset; the last of a file's members gives the part file its final name."""
+        self.complete()
+        self._file.publish()
 
     def abort(self) -> None:
         """Remove the part file, for all that share it; safe to call at any time, twice too."""
@@ -205,6 +216,9 @@ class _OutputFile:
                 self.part.fd, [member.layout for member in self.members], self.members[0].info.record, str(self.path)
             )
             reserve(self.part.fd, os.fstat(self.part.fd).st_size, str(self.path))
+        except OSError as error:
+            self.abort()
+            raise RunError(f"cannot be written: {error.strerror or error}", file=str(self.path)) from error
         except BaseException:
             self.abort()
             raise
@@ -228,13 +242,22 @@ class _OutputFile:
             raise RunError("was aborted, or not yet created", file=str(self.path))
         return self.part.fd
 
-    def finish(self, member: Hdf5Sink) -> None:
-        """Commit once every member has finished."""
+    def complete(self, member: Hdf5Sink) -> None:
+        """Bring the file to the disk once every member is complete."""
         self._fd()
         if member not in self.finished:
             self.finished.append(member)
-        if self.part is not None and len(self.finished) == len(self.members):
-            self.part.commit()
+        if self.part is not None and self.is_finished:
+            self.part.complete()
+
+    @property
+    def is_finished(self) -> bool:
+        return len(self.finished) == len(self.members)
+
+    def publish(self) -> None:
+        """Show the file once every member is complete."""
+        if self.part is not None and self.is_finished:
+            self.part.publish()
 
     def abort(self) -> None:
         if self.part is not None:

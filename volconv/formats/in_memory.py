@@ -13,6 +13,7 @@ from ..errors import RunError, ShapeError, UsageError
 from ..geometry import Floats3, Geometry
 from ..region import Region
 from ..volume import OutputInfo, VolumeInfo
+from .commit import Unit
 from .rounding import to_stored
 
 _BLOCK_VALUES = 1 << 16
@@ -116,6 +117,7 @@ class ArraySink:
     path: Path | None = None
     paths: tuple[Path, ...] = ()
     scratch_bytes = 0
+    units: tuple[Unit, ...] = ()
 
     def __init__(self, info: OutputInfo) -> None:
         self.info = info
@@ -142,6 +144,9 @@ class ArraySink:
         stored, clipped = to_stored(values, self.info.dtype)
         self._values[batch][:, *region.slices()] = stored
         self.clipped += clipped
+
+    def complete(self) -> None:
+        """Do nothing: there is no disk."""
 
     def finish(self) -> None:
         """Show the result."""

@@ -5,6 +5,7 @@ Read with `pread` alone: a memory map of a file that shrinks kills the process (
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -103,7 +104,8 @@ class InputFile:
         """Close the file; safe to call twice."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
-            os.close(fd)
+            with contextlib.suppress(OSError):  # what was read, was read
+                os.close(fd)
 
     def _pread(self, offset: int, count: int) -> bytes:
         try:

@@ -14,6 +14,7 @@ SUFFIXES = {
     NIFTI: (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz"),
     HDF5: (".h5", ".hdf5"),
 }
+_CHANNEL = re.compile(r"_ch[0-9]{2,}")
 _DATASET = re.compile(r"(.+?\.(?:h5|hdf5)):(.*)\Z", re.IGNORECASE | re.DOTALL)
 
 
@@ -74,6 +75,19 @@ def parse_volume_name(name: str | Path) -> VolumeName:
             return VolumeName(path, format_name)
     known = ", ".join((".nii", ".nii.gz", ".hdr/.img", *SUFFIXES[HDF5]))
     raise UsageError(f"the name's ending says no format, expected one of {known}", file=text)
+
+
+def is_file_of(file: str, output: str, split: bool = False) -> bool:
+    """Whether the output named `output` may become a file of that name, in the same folder.
+
+    Itself; the halves of a pair; with `split` one file a channel, ``OUT_ch00.nii.gz``.
+    """
+    volume = parse_volume_name(output)
+    suffixes = (".hdr", ".img") if volume.suffix in (".hdr", ".img") else (volume.suffix,)
+    stem = next((file[: -len(suffix)] for suffix in suffixes if file.lower().endswith(suffix)), None)
+    if stem is None or stem == volume.stem:
+        return stem is not None
+    return split and _CHANNEL.fullmatch(stem.removeprefix(volume.stem)) is not None and stem.startswith(volume.stem)
 
 
 def _suffix(name: str, format_name: str) -> str:

@@ -5,12 +5,11 @@ Knows neither axes nor values: only bytes by position.
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from ..errors import OutputError
-from .atomic import PartFile, check_output, read_all, sync_folder, write_all
+from .atomic import PartFile, check_output, read_all, write_all
+from .commit import abort_all, publish_unit
 from .gzip_stream import PACK_BLOCK, GzipPacker, pack_bytes
 from .scratch_file import ScratchFile
 
@@ -28,11 +27,14 @@ class Body(Protocol):
         Disk taken beside them.
     buffer_bytes : int
         Memory held while it is written.
+    parts : tuple of PartFile
+        Its files in the order of their renaming, once created.
     """
 
     paths: tuple[Path, ...]
     scratch_bytes: int
     buffer_bytes: int
+    parts: tuple[PartFile, ...]
 
     def create(self) -> None:
         """Make the files; afterwards `write` works."""
@@ -67,17 +69,17 @@ class PlainBody:
         self._force = force
         self._header = header
         self._size = len(header) + voxel_bytes
-        self._part: PartFile | None = None
+        self.parts: tuple[PartFile, ...] = ()
 
     def create(self) -> None:
         """Reserve the whole file and write the header."""
         check_output(self.paths[0], force=self._force)
-        self._part = PartFile(self.paths[0], self._force, self._size)
-        write_all(self._part.fd, self._header, 0, self._part.name)
+        self.parts = (PartFile(self.paths[0], self._force, self._size),)
+        write_all(self.parts[0].fd, self._header, 0, self.parts[0].name)
 
     def write(self, offset: int, data: memoryview, final: bool = True) -> None:  # noqa: ARG002
         """Write at `offset` behind the header."""
-        part = _made(self._part)
+        part = _first(self.parts)
         write_all(part.fd, data, len(self._header) + offset, part.name)
 
     def settle(self, offset: int) -> None:
@@ -85,21 +87,20 @@ class PlainBody:
 
     def read_into(self, offset: int, out: memoryview) -> None:
         """Read from `offset` behind the header."""
-        part = _made(self._part)
+        part = _first(self.parts)
         read_all(part.fd, out, len(self._header) + offset, part.name)
 
     def complete(self) -> None:
         """Fsync."""
-        _made(self._part).complete()
+        _first(self.parts).complete()
 
     def publish(self) -> None:
         """Rename."""
-        _made(self._part).publish()
+        publish_unit(self.parts)
 
     def abort(self) -> None:
         """Remove the part."""
-        if self._part is not None:
-            self._part.abort()
+        abort_all(self.parts)
 
 
 class GzipBody:
@@ -132,7 +133,7 @@ class GzipBody:
         self._folder = scratch
         self._threads = threads
         self._eager = eager
-        self._part: PartFile | None = None
+        self.parts: tuple[PartFile, ...] = ()
         self._scratch: ScratchFile | None = None
         self._packer: GzipPacker | None = None
         self._packed = 0
@@ -141,7 +142,7 @@ class GzipBody:
     def create(self) -> None:
         """Reserve the scratch file; the part is made too, so that what forbids it shows before the work."""
         check_output(self.paths[0], force=self._force)
-        self._part = PartFile(self.paths[0], self._force)
+        self.parts = (PartFile(self.paths[0], self._force),)
         self._scratch = ScratchFile(self._folder, self.scratch_bytes, str(self.paths[0]))
 
     def write(self, offset: int, data: memoryview, final: bool = True) -> None:
@@ -165,11 +166,11 @@ class GzipBody:
         self._catch_up(self.scratch_bytes)
         self._stream().finish()
         _made(self._scratch).close()
-        _made(self._part).complete()
+        _first(self.parts).complete()
 
     def publish(self) -> None:
         """Rename."""
-        _made(self._part).publish()
+        publish_unit(self.parts)
 
     def abort(self) -> None:
         """Remove part and scratch file."""
@@ -177,8 +178,7 @@ class GzipBody:
             self._packer.close()
         if self._scratch is not None:
             self._scratch.close()
-        if self._part is not None:
-            self._part.abort()
+        abort_all(self.parts)
 
     def _catch_up(self, offset: int) -> None:
         block = memoryview(bytearray(min(PACK_BLOCK, max(0, offset - self._taken))))
@@ -198,7 +198,7 @@ class GzipBody:
         return self._packer
 
     def _append(self, data: bytes) -> None:
-        part = _made(self._part)
+        part = _first(self.parts)
         write_all(part.fd, data, self._packed, part.name)
         self._packed += len(data)
 
@@ -217,51 +217,46 @@ class PairBody:
         self._force = force
         self._header = header
         self._size = voxel_bytes
-        self._parts: list[PartFile] = []
+        self.parts: tuple[PartFile, ...] = ()
 
     def create(self) -> None:
         """Reserve both files and write the header."""
         for path in self.paths:
             check_output(path, force=self._force)
-        for path, size in zip(self.paths, (len(self._header), self._size), strict=True):
-            self._parts.append(PartFile(path, self._force, size))
-        write_all(self._parts[0].fd, self._header, 0, self._parts[0].name)
+        header = PartFile(self.paths[0], self._force, len(self._header))
+        self.parts = (header,)
+        self.parts = (PartFile(self.paths[1], self._force, self._size), header)
+        write_all(header.fd, self._header, 0, header.name)
 
     def write(self, offset: int, data: memoryview, final: bool = True) -> None:  # noqa: ARG002
-        """Write at `offset` of the ``.img``."""
-        write_all(self._parts[1].fd, data, offset, self._parts[1].name)
+        """Write `data` at `offset` of the ``.img``."""
+        voxels = _first(self.parts)
+        write_all(voxels.fd, data, offset, voxels.name)
 
     def settle(self, offset: int) -> None:
         """Do nothing."""
 
     def read_into(self, offset: int, out: memoryview) -> None:
         """Read from `offset` of the ``.img``."""
-        read_all(self._parts[1].fd, out, offset, self._parts[1].name)
+        voxels = _first(self.parts)
+        read_all(voxels.fd, out, offset, voxels.name)
 
     def complete(self) -> None:
         """Fsync both."""
-        for part in self._parts:
+        for part in self.parts:
             part.complete()
 
     def publish(self) -> None:
         """Remove an old header, rename the ``.img``, then the ``.hdr``."""
-        header, voxels = self._parts
-        if self._force and header.target.exists():
-            header.target.unlink()
-            sync_folder(header.target.parent, header.name)
-        voxels.publish()
-        try:
-            header.publish()
-        except OutputError:
-            # A header appeared meanwhile: voxels beside a foreign header would be a false pair.
-            with contextlib.suppress(OSError):
-                voxels.target.unlink()
-            raise
+        publish_unit(self.parts)
 
     def abort(self) -> None:
         """Remove both parts."""
-        for part in self._parts:
-            part.abort()
+        abort_all(self.parts)
+
+
+def _first(parts: tuple[PartFile, ...]) -> PartFile:
+    return _made(parts[0] if parts else None)
 
 
 def _made(thing: Thing | None) -> Thing:

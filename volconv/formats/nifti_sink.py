@@ -15,6 +15,7 @@ from ..errors import UsageError
 from ..region import Region
 from ..volume import OutputInfo
 from .base import Sink
+from .commit import Unit
 from .names import VolumeName
 from .nifti_axes import as_kji, turn, turn_region
 from .nifti_body import Body, GzipBody, PairBody, PlainBody
@@ -91,6 +92,11 @@ class NiftiSink:
             volume = channel * self.info.batch + batch
             self._write_box(volume * self._grid.volume_bytes, box, as_kji(values[channel], order))
             self._count(volume, box)
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """The part files: one, or a pair's two."""
+        return (self._body.parts,)
 
     def complete(self) -> None:
         """Bring the whole output to the disk under its hidden name: the first half of `finish`."""
@@ -203,6 +209,11 @@ class SplitSink:
         for sink, channel in zip(self._sinks, values, strict=True):
             sink.write(region, channel[None], batch)
         self.clipped = sum(sink.clipped for sink in self._sinks)
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """The part files of every channel, in order."""
+        return tuple(unit for sink in self._sinks for unit in sink.units)
 
     def complete(self) -> None:
         """Complete every file before the first is published."""

@@ -101,6 +101,12 @@ def _check_existing(path: Path, status: os.stat_result, inputs: Iterable[Path], 
         raise OutputError("exists; name another output, or replace it with --force", file=str(path))
 
 
+def check_absent(target: Path, name: str) -> None:
+    """Raise `OutputError` if `target` has come to exist; `name` is for messages."""
+    if os.path.lexists(target):
+        raise OutputError("exists now, written by someone else meanwhile", file=name)
+
+
 def _is_same_file(status: os.stat_result, source: Path) -> bool:
     with contextlib.suppress(OSError, ValueError):
         return os.path.samestat(status, source.stat())
@@ -113,8 +119,11 @@ def _probe(path: Path, target: Path) -> None:
     try:
         if len(os.fsencode(target.name)) > NAME_MAX:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        probe.unlink(missing_ok=True)  # another process may have taken it for a left-over
+        fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.close(fd)
+        finally:
+            probe.unlink(missing_ok=True)  # another process may have taken it for a left-over
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise BudgetError(f"no room in {target.parent}", file=str(path)) from error

@@ -63,7 +63,8 @@ class ScratchFile:
         """Give the space back; safe to call twice."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
-            os.close(fd)
+            with contextlib.suppress(OSError):  # nobody wants these bytes any more
+                os.close(fd)
         made, self._made = self._made, None
         if made is not None:
             with contextlib.suppress(OSError):

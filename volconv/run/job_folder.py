@@ -1,23 +1,20 @@
-"""The folder of a job that can be resumed: held by one process at a time, what the job is, and room for its tiles.
+"""The folder of a job that can be resumed: what the job is, and room for its tiles.
 
     OUTPUT.volconv/         mode 0700, everything in it 0600
-        job.lock            held while a run is alive: process numbers mean nothing to other machines
         job.json            what was asked for, and the tile grid; written once, before the first tile
         journal             the finished tiles, see `volconv.run.journal`
         tiles-*             their results, see `volconv.run.records`
 
-Knows nothing of what the document says.
+Who uses it holds the job's outputs, so nobody else does. Knows nothing of what the document says.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +22,14 @@ from ..errors import OutputError, RunError
 from ..formats.disk import sync_folder, write_all
 from .journal import read_journal
 
-_LOCK, _DOCUMENT, _JOURNAL = "job.lock", "job.json", "journal"
+_DOCUMENT, _JOURNAL = "job.json", "journal"
 _TILES = re.compile(r"tiles-\d+-\d+-\d+")
 _MOST_BYTES = 64 << 20
 """Of a document: more is none of ours."""
 
 
 class JobFolder:
-    """A job folder that this process holds, until `close`.
+    """A job folder.
 
     Parameters
     ----------
@@ -44,28 +41,18 @@ class JobFolder:
     Attributes
     ----------
     busy : bool
-        Whether a thread writes into it: then it can be neither removed nor let go.
+        Whether a thread writes into it: then it cannot be removed.
 
     Raises
     ------
     OutputError
-        If another run holds it, or it cannot be made.
+        If it cannot be made.
     """
 
     def __init__(self, path: Path, within: bool = False) -> None:
         self.path = path
         self.busy = False
         self._within, self._made_parent = within, False
-        self._lock = -1
-        while self._lock < 0:  # another run may remove the folder just now
-            self._make()
-            self._lock = _take_lock(path / _LOCK, path)
-        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC").encode("ascii")
-        with contextlib.suppress(OSError):  # for messages alone
-            os.ftruncate(self._lock, 0)
-            os.pwrite(self._lock, now, 0)
-
-    def _make(self) -> None:
         try:
             if self._within and not self.path.parent.is_dir():
                 self.path.parent.mkdir(mode=0o700)
@@ -79,11 +66,9 @@ class JobFolder:
             raise OutputError(message, file=str(self.path)) from error
 
     def release(self, finished: bool) -> None:
-        """Let others have the folder; remove it once the job is `finished`, or where no tile is."""
-        if not self.busy:
-            if finished or not count_finished(self.path):
-                self.remove()
-            self.close()
+        """Remove the folder once the job is `finished`, or where no tile is."""
+        if not self.busy and (finished or not count_finished(self.path)):
+            self.remove()
 
     @property
     def journal(self) -> Path:
@@ -117,47 +102,16 @@ class JobFolder:
         """Remove everything of the job, then the folder if nothing else lies in it."""
         with contextlib.suppress(OSError):
             self._empty()
-            (self.path / _LOCK).unlink()
             self.path.rmdir()
             if self._made_parent:
                 self.path.parent.rmdir()
 
     def _empty(self) -> None:
-        """Remove everything but the lock: first the document, without which the rest counts for nothing."""
+        """Remove everything: first the document, without which the rest counts for nothing."""
         (self.path / _DOCUMENT).unlink(missing_ok=True)
         for path in list(self.path.iterdir()):
             if path.name in (_JOURNAL, f"{_DOCUMENT}.part") or _TILES.fullmatch(path.name):
                 path.unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """Let others have the folder; safe to call twice."""
-        lock, self._lock = self._lock, -1
-        if lock >= 0:
-            os.close(lock)
-
-
-def _take_lock(path: Path, folder: Path) -> int:
-    """Return the descriptor of the lock file, locked; -1 if another run has removed it meanwhile."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except FileNotFoundError:
-        return -1
-    except OSError as error:
-        raise OutputError(f"scratch folder cannot be used: {error.strerror}", file=str(folder)) from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        since = os.pread(fd, 64, 0).decode("ascii", "replace")
-        os.close(fd)
-        message = f"is being written by another run{f' since {since}' if since else ''}; wait for it, or stop it"
-        raise OutputError(message, file=str(folder)) from None
-    except OSError:  # not every network file system has locks
-        pass
-    with contextlib.suppress(OSError):
-        if os.path.samestat(os.fstat(fd), path.stat()):
-            return fd
-    os.close(fd)
-    return -1
 
 
 def is_job_folder(path: Path) -> bool:
@@ -166,23 +120,13 @@ def is_job_folder(path: Path) -> bool:
         names = [entry.name for entry in path.iterdir()]
     except OSError:
         return False
-    return any(name in (_LOCK, _DOCUMENT, _JOURNAL) or _TILES.fullmatch(name) for name in names)
+    return any(name in (_DOCUMENT, _JOURNAL) or _TILES.fullmatch(name) for name in names)
 
 
 def remove_leftover(path: Path) -> None:
-    """Remove the job folder at `path` that a killed run has left, if there is one.
-
-    Raises
-    ------
-    OutputError
-        If the run is alive.
-    """
+    """Remove the job folder at `path` that a run has left, if there is one."""
     if is_job_folder(path):
-        folder = JobFolder(path)
-        try:
-            folder.remove()
-        finally:
-            folder.close()
+        JobFolder(path).remove()
 
 
 def read_document(path: Path) -> dict[str, Any] | None:

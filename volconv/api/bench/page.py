@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...formats.atomic import PartFile, check_output, write_all
+from ...formats.atomic import check_output, write_whole
 from .exact import TOLERANCE
 from .results import best_rival
 
@@ -21,13 +21,7 @@ def check_page(path: Path, force: bool) -> None:
 
 def write_page(document: Document, path: Path, force: bool) -> None:
     """Write `format_page` to `path`, whole or not at all."""
-    part = PartFile(path, force)
-    try:
-        write_all(part.fd, format_page(document).encode(), 0, str(path))
-        part.commit()
-    except BaseException:
-        part.abort()
-        raise
+    write_whole(path, format_page(document).encode(), force)
 
 
 def format_page(document: Document) -> str:
