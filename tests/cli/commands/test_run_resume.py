@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 
 import nibabel as nib
 import numpy as np
@@ -136,81 +135,3 @@ def test_a_dry_run_says_how_far_it_is(folder):
     assert refused.returncode == 3
     assert refused.stderr.startswith("volconv: out.nii.volconv: the job there was begun with --dtype left out, ")
     assert refused.stderr.count("\n") == 1
-
-
-PLANES = ("--tile", "10,40,40", "--threads", "1")  # whole planes: few calls
-CALLS = ("write", "pwrite64", "fsync", "rename", "unlink", "link", "mkdir", "rmdir", "ftruncate", "fallocate")
-KILLER = """
-import os, signal, sys
-left = int(sys.argv.pop(1))
-
-def watch(name):
-    call = getattr(os, name)
-
-    def watched(*given, **more):
-        global left
-        left -= 1
-        if left == 0:
-            if name in ("write", "pwrite"):  # half of it
-                call(given[0], memoryview(given[1])[: len(given[1]) // 2], *given[2:])
-            os.kill(os.getpid(), signal.SIGKILL)
-        return call(*given, **more)
-
-    setattr(os, name, watched)
-
-for name in ("write", "pwrite", "fsync", "rename", "replace", "unlink", "link", "mkdir", "rmdir", "ftruncate",
-             "posix_fallocate", "chmod", "fchmod"):
-    watch(name)
-from volconv.cli.main import main
-main()
-"""
-"""Runs volconv, and kills it before the n-th call that changes anything on the disk, in whatever thread."""
-
-
-def strace(call, when):
-    """Return what kills a command at the call of that number of one kind in any thread."""
-    only = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={when}"]
-    return ["strace", "-f", "-o", "/dev/null", *only, sys.executable, "-m", "volconv"]
-
-
-def kill_at(when):
-    return [sys.executable, "-c", KILLER, str(when)]
-
-
-def sweep(folder, inputs, expected, case, killer, step=1):
-    """Kill a job at every `step`-th point; yield what was wrong before or after the run that follows, or None."""
-    for when in range(1, 10**6, step):
-        work = folder / "work"
-        shutil.copytree(inputs, work)
-        line = words(case, *PLANES)
-        first = subprocess.run([*killer(when), *line[3:]], cwd=work, capture_output=True, text=True, check=False)
-        if first.returncode == 0:
-            assert outputs(work) == expected
-            shutil.rmtree(work)
-            return
-        shown = outputs(work)
-        wrong = [name for name in expected if name in shown and shown[name] != expected[name]]
-        again = subprocess.run(line, cwd=work, capture_output=True, text=True, check=False)
-        left = {path.name for path in work.iterdir()} - INPUTS
-        if wrong or again.returncode or outputs(work) != expected or left != expected.keys():
-            yield when, first.returncode, wrong, again.returncode, again.stderr, sorted(left)
-        else:
-            yield None
-        shutil.rmtree(work)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("case", ["gzip", "hdf5", "norm"])
-def test_killed_at_any_change_of_the_disk(tmp_path, inputs, whole, case):
-    found = list(sweep(tmp_path, inputs, whole(case), case, kill_at, step=2))
-    assert len(found) > 10
-    assert not [entry for entry in found if entry]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
-@pytest.mark.parametrize("call", CALLS)
-def test_killed_at_any_call_of_the_system(tmp_path, inputs, whole, call):
-    found = list(sweep(tmp_path, inputs, whole("gzip"), "gzip", partial(strace, call), step=2))
-    assert found
-    assert not [entry for entry in found if entry]
