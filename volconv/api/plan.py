@@ -11,7 +11,7 @@ from ..errors import BudgetError
 from ..formats.base import Source
 from ..formats.names import HDF5, parse_volume_name
 from ..formats.prepared import PreparedSource
-from ..plan.cost import BASELINE_BYTES, HDF5_BYTES, Traffic
+from ..plan.cost import BASELINE_BYTES, HDF5_BYTES, RECORD_BYTES, Traffic
 from ..plan.make import make_plan
 from ..plan.model import Plan
 from .job import Job, open_job
@@ -70,15 +70,6 @@ def _look_for_job(job: Job) -> tuple[int, bool]:
     return look_for_job(job), is_up_to_date(job)
 
 
-def _kept_bytes(job: Job, made: Plan | None) -> int:
-    """Return the bytes of memory that keeping tiles takes, or the disk's where the plan is made."""
-    if not job.options.resume:
-        return 0
-    from ..run.records import RECORD_BYTES, recorded_bytes
-
-    return RECORD_BYTES if made is None else recorded_bytes(made)
-
-
 def plan_job(job: Job) -> Plan:
     """Return the plan of `job`, its sinks' needs counted.
 
@@ -121,11 +112,12 @@ def _plan(job: Job) -> Plan:
     def write_bytes(stage: str) -> Any:
         return lambda shape: max(sink.window_bytes(shape) for sink in job.sinks_of(stage))
 
+    kept = RECORD_BYTES if options.resume else 0
     gathered, finishing = _label_bytes(job)
     written = (target.stage for target in job.targets if target.stage in job.chains)
     finishing += max((write_bytes(stage)(job.wire(stage).shape) for stage in written), default=0)
     traffic = Traffic(
-        resident + gathered + _kept_bytes(job, None),
+        resident + gathered + kept,
         source.window_bytes,
         {target.stage: write_bytes(target.stage) for target in job.targets if target.stage not in job.chains},
         spooled + sum(sink.scratch_bytes for sink in job.sinks),
@@ -149,7 +141,11 @@ def _plan(job: Job) -> Plan:
         grids=job.grids,
     )
     before, after = _outside_stages(job)
-    scratch = made.scratch_bytes + _kept_bytes(job, made)
+    scratch = made.scratch_bytes
+    if options.resume:
+        from ..run.records import recorded_bytes
+
+        scratch += recorded_bytes(made)
     return replace(made, chains=job.chains, before=before, after=after, scratch_bytes=scratch)
 
 

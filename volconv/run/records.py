@@ -29,8 +29,6 @@ from .serial import Leg, list_legs
 Array = NDArray[Any]
 PIECE_BYTES = 1 << 20
 """Bytes that are copied at a time where values do not lie side by side."""
-RECORD_BYTES = 4 * PIECE_BYTES
-"""Memory that recording takes: a piece copied by the engine's thread, one by the writing thread, and lists."""
 
 
 @dataclass(frozen=True)
