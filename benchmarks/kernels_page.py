@@ -19,6 +19,7 @@ from benchmarks.assembly import main_loops
 from benchmarks.kernel_layers import LAYERS, block_of
 from benchmarks.kernel_memory import measure_memory
 from volconv.api.bench.machine import describe_machine, describe_versions, today
+from volconv.formats.atomic import write_whole
 from volconv.kernels.catalog import choose_conv
 
 _NARROW = {
@@ -128,7 +129,7 @@ def main() -> None:
     if options.output is None:
         print(page, end="")
     else:
-        options.output.write_text(page, encoding="utf-8")
+        write_whole(options.output, page.encode(), force=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from types import FrameType
 
 import click
 
-from volconv.errors import Interrupted, VolconvError, show
+from volconv.error_codes import ERROR_CODES
+from volconv.errors import Interrupted, VolconvError, io_code, show
 
 from .console import Console
 
@@ -84,20 +85,20 @@ def _flushed(console: Console, code: int) -> int:
 
 
 def _report(error: BaseException, console: Console) -> int:
-    text, code = describe(error)
+    text, exit_code = describe(error)
     if console.debug:
         console.error_text("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         console.error_text(text)
-        return code
+        return exit_code
     console.error(text)
     try:
         if console.json:
-            console.print_json(_document(error, text, code))
+            console.print_json(_document(error, text))
         console.flush()
     except OSError:
         console.discard_stdout()
-    return code
+    return exit_code
 
 
 def describe(error: BaseException) -> tuple[str, int]:
@@ -127,17 +128,26 @@ def _usage(error: click.ClickException) -> str:
     return show(": ".join([*command, text.rstrip(".")]))
 
 
-def _document(error: BaseException, text: str, code: int) -> dict[str, object]:
-    known = error if isinstance(error, VolconvError) else None
-    return {
-        "error": {
-            "type": type(error).__name__,
-            "exit_code": code,
-            "file": known.file if known else None,
-            "where": known.where if known else None,
-            "message": known.message if known else text,
-        }
-    }
+def error_code(error: BaseException) -> str:
+    """Return the code of any error, one of `volconv.error_codes`."""
+    if isinstance(error, VolconvError):
+        return error.code
+    if isinstance(error, click.ClickException):
+        return "usage.command_line"
+    if isinstance(error, MemoryError):
+        return "memory.exhausted"
+    if isinstance(error, OSError):
+        return io_code(error)
+    return "run.library" if isinstance(error, ImportError) else "run.internal"
+
+
+def _document(error: BaseException, text: str) -> dict[str, object]:
+    """Return what ``--json`` prints of an error; names of files stay as they are, for programs to open."""
+    known = error if isinstance(error, VolconvError) else VolconvError(text)
+    code = error_code(error)
+    words = {"where": known.where, "found": known.found, "expected": known.expected, "message": known.message}
+    shown = {key: None if word is None else show(word) for key, word in words.items()}
+    return {"error": {"code": code, "file": known.file, **shown, "retry": ERROR_CODES[code].retry}}
 
 
 def _die(signum: int, console: Console) -> int:

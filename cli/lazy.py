@@ -67,6 +67,8 @@ class LazyGroup(click.Group):
         def action() -> None:
             # click's own `main` ends with status 1 on a closed pipe and hides which signal came; `guard` does not.
             words = list(sys.argv[1:] if args is None else args)
+            # A command line that cannot be read has no options yet, and its error is for a program all the same.
+            console.json = "--json" in words[: words.index("--")] if "--" in words else "--json" in words
             with self.make_context(name, words, obj=console, **extra) as ctx:
                 self.invoke(ctx)
 

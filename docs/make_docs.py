@@ -1,4 +1,4 @@
-"""Writes the pages of this folder that follow from the code: `cli.md`, `presets.md` and `operators.md`.
+"""Writes the pages of this folder that follow from the code: `cli.md`, `presets.md`, `operators.md` and `errors.md`.
 
     python docs/make_docs.py
 
@@ -18,6 +18,8 @@ import click
 from volconv.api.presets import list_presets
 from volconv.cli.main import cli
 from volconv.dialects import dialect_names
+from volconv.error_codes import ERROR_CODES
+from volconv.formats.atomic import write_whole
 from volconv.ops.base import Op
 from volconv.ops.conv_reader import WEIGHT_AND_BIAS
 from volconv.ops.global_readers import GLOBAL_OPERATORS
@@ -77,6 +79,23 @@ NORM_INTRODUCTION = (
     "`NAME.running_mean` and so on; `num_batches_tracked` is not read. Behind a convolution or a sum it is",
     "applied as values are stored; before one it stays a stage of its own.",
 )
+ERRORS_INTRODUCTION = (
+    "A command that fails says why in one line on stderr. With `--json` it also prints one document on stdout:",
+    "",
+    "```json",
+    '{"error": {"code": "nifti.vox_offset", "file": "scan.nii", "where": "vox_offset", "found": "900",',
+    '           "expected": "a place inside the file of 480 bytes", "message": "found 900, expected a place ...",',
+    '           "retry": false}}',
+    "```",
+    "",
+    "`code` is one of those below and keeps its meaning. `retry` is true where the same command can succeed later or",
+    "on another machine with nothing in it changed: a job script may queue it again. `file`, `where`, `found` and",
+    "`expected` are null where the message does not say them. `file` is the name as it was given; the other texts have",
+    "control characters written as escapes, and none holds voxels, free text of headers or what else is in a file",
+    "beyond the field or name the message is about. `volconv compare` that finds a difference ends with status 1 and",
+    "prints the comparison, not an error. A process that a signal ends prints no document: its status says which.",
+    "",
+)
 READER_FAMILIES = {
     "Pooling": "pool_reader",
     "Resampling": "resample_reader",
@@ -88,7 +107,25 @@ READER_FAMILIES = {
 
 def make_pages() -> dict[str, str]:
     """Return the text of every generated page by file name."""
-    return {"cli.md": cli_page(), "presets.md": presets_page(), "operators.md": operators_page()}
+    return {
+        "cli.md": cli_page(),
+        "presets.md": presets_page(),
+        "operators.md": operators_page(),
+        "errors.md": errors_page(),
+    }
+
+
+def errors_page() -> str:
+    """Return the table of the codes of errors, a section a family."""
+    lines = [NOTICE, "", "# Errors", "", *ERRORS_INTRODUCTION]
+    for family in dict.fromkeys(code.partition(".")[0] for code in ERROR_CODES):
+        codes = {code: entry for code, entry in ERROR_CODES.items() if code.startswith(f"{family}.")}
+        rows = [
+            (f"`{code}`", str(entry.exit_code), "yes" if entry.retry else "no", entry.meaning)
+            for code, entry in codes.items()
+        ]
+        lines += [f"## {family}", "", *table(("code", "status", "retry", "meaning"), rows), ""]
+    return "\n".join(lines[:-1]) + "\n"
 
 
 def cli_page() -> str:
@@ -357,7 +394,7 @@ def spaced(text: str) -> str:
 def main() -> None:
     """Write every page."""
     for name, text in make_pages().items():
-        (FOLDER / name).write_text(text, encoding="utf-8")
+        write_whole(FOLDER / name, text.encode(), force=True)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def docs():
     return module
 
 
-@pytest.mark.parametrize("name", ["cli.md", "presets.md", "operators.md"])
+@pytest.mark.parametrize("name", ["cli.md", "presets.md", "operators.md", "errors.md"])
 def test_page_is_what_the_code_says(docs, name):
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == docs.make_pages()[name], "run python docs/make_docs.py"
 

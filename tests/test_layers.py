@@ -18,7 +18,7 @@ LAYERS = {
 }
 # The command line speaks to the API alone; what is named here carries no work. Kernels stay unseen below the engine,
 # all but their catalogue, so that planning never loads numba.
-CLI_MAY = {"api", "errors", "settings", "_version", "run.events"}
+CLI_MAY = {"api", "errors", "error_codes", "settings", "_version", "run.events"}
 CATALOG_ONLY = {"ops", "plan", "graph"}
 HOMES = {
     "numba": {"kernels"},

@@ -100,19 +100,21 @@ class Values:
         left = {k: v for k, v in self.items.items() if k not in keys}
         return Values(left, self.places, self.place, self.subject)
 
-    def fail(self, key: str | None, found: str, expected: str) -> NoReturn:
+    def fail(self, key: str | None, found: str, expected: str, *, code: str = "spec.value") -> NoReturn:
         """Raise the `SpecError` for `key` (None: the mapping itself)."""
         place = self.places.get(key or "", self.place)
         named = f"{place}" if place.key or key is None else f"{place}: {key}" if str(place) else key
         subject = f"{self.subject}: " if self.subject else ""
-        raise SpecError(f"{subject}found {found}, expected {expected}", file=place.file or None, where=named or None)
+        message = f"{subject}found {found}, expected {expected}"
+        raise SpecError(message, code=code, file=place.file or None, where=named or None)
 
     def refuse_unknown(self, known: Iterable[str]) -> None:
         """Raise for the first key that is not in `known`, naming the nearest known one."""
         names = list(known)
         for key in self.items:
             if key not in names:
-                self.fail(key, f"unknown key {show(repr(key))}", f"one of {', '.join(names)}{nearest(key, names)}")
+                expected = f"one of {', '.join(names)}{nearest(key, names)}"
+                self.fail(key, f"unknown key {show(repr(key))}", expected, code="spec.unknown")
 
     def get(self, key: str, default: Any = MISSING) -> Any:
         """Return the raw value of `key`."""

@@ -30,6 +30,13 @@ def test_a_dataset_too_many_or_never_written(tmp_path: Path) -> None:
         verify_output(str(tmp_path / "o.h5"))
 
 
+def test_large_integers_are_no_damage(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["raw"] = np.full((2, 3, 4), 2**60 + 1)
+    convert(tmp_path / "a.h5", tmp_path / "o.nii")
+    assert verify_output(str(tmp_path / "o.nii"))["verified"]
+
+
 def test_the_text_of_a_spec_is_left_out_and_nothing_else() -> None:
     record = {"format": 1, "spec": {"name": "a", "text": "long", "sha256": "b"}}
     assert without_text(record) == {"format": 1, "spec": {"name": "a", "sha256": "b"}}

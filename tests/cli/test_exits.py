@@ -90,9 +90,50 @@ def test_json_error_is_one_document(run_guarded):
     code, out, err = run_guarded(errors.SpecError("bad", file="s.yaml", where="line 3"), json=True)
     assert code == 3
     assert err == "volconv: s.yaml: line 3: bad\n"
-    assert json.loads(out) == {
-        "error": {"type": "SpecError", "exit_code": 3, "file": "s.yaml", "where": "line 3", "message": "bad"}
-    }
+    words = {"code": "spec.value", "file": "s.yaml", "where": "line 3", "message": "bad"}
+    assert json.loads(out) == {"error": words | {"found": None, "expected": None, "retry": False}}
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "retry"),
+    [
+        (errors.FormatError("bad", code="nifti.vox_offset"), "nifti.vox_offset", False),
+        (errors.RunError("no room", code="disk.full"), "disk.full", True),
+        (click.UsageError("wrong"), "usage.command_line", False),
+        (MemoryError(), "memory.exhausted", True),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk.full", True),
+        (OSError(errno.EIO, "Input/output error"), "run.io", True),
+        (ImportError("libllvm"), "run.library", False),
+        (KeyError("a"), "run.internal", False),
+    ],
+)
+def test_json_error_has_a_code_and_says_whether_to_try_again(run_guarded, error, code, retry):
+    document = json.loads(run_guarded(error, json=True)[1])["error"]
+    assert (document["code"], document["retry"]) == (code, retry)
+    assert document["message"]
+
+
+@pytest.mark.parametrize(
+    ("message", "found", "expected"),
+    [
+        ("found 3, expected 4", "3", "4"),
+        ("the header is cut short: found 20 bytes, expected 348", "20 bytes", "348"),
+        ("3 inputs, expected at least 2", "3 inputs", "at least 2"),
+        ("found 'a, expected b', expected c", "'a, expected b'", "c"),
+        ("exists; name another output", None, None),
+    ],
+)
+def test_found_and_expected(message, found, expected):
+    error = errors.FormatError(message)
+    assert (error.found, error.expected) == (found, expected)
+
+
+def test_json_error_shows_control_characters_as_escapes(run_guarded):
+    error = errors.SpecError("found \x1b[31m, expected\ntext", file="a\nb", where="\x07")
+    document = json.loads(run_guarded(error, json=True)[1])["error"]
+    assert document["file"] == "a\nb"
+    assert document["where"] == "\\x07"
+    assert document["message"] == "found \\x1b[31m, expected\\ntext"
 
 
 def python(code, **options):

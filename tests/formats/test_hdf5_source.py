@@ -78,7 +78,9 @@ def test_stored_values_are_copied_bit_for_bit_and_others_are_rounded_once(tmp_pa
     source = Hdf5Source(write(tmp_path / "a.h5", big))
     whole = Region.whole((1, 2, 2))
     np.testing.assert_array_equal(read(source, whole, np.int64)[0], big)
+    assert source.warnings == []
     np.testing.assert_array_equal(read(source, whole, np.float32)[0], big.astype(np.float64).astype(np.float32))
+    assert source.warnings == ["some integers are beyond 2^53 and were rounded on the way to floats"]
     odd = np.array([0x7FF80000DEADBEEF, 0x0000000000000001, 0x8000000000000000, 0x7FF0000000000000], np.uint64)
     doubles = odd.view(np.float64).reshape(1, 2, 2)
     source = Hdf5Source(write(tmp_path / "b.h5", doubles))

@@ -44,6 +44,8 @@ def test_none_is_none(tmp_path):
     assert read_record(path) is None
 
 
-@pytest.mark.parametrize("text", ["", "a note", "[1]", "3", "null", "[" * 100_000, '{"a": ' * 100_000, '{"a": 1'])
+@pytest.mark.parametrize(
+    "text", ["", "a note", "[1]", "3", "null", "[" * 100_000, '{"a": ' * 100_000, '{"a": 1', '{"a": 1}']
+)
 def test_what_is_no_record(text):
     assert parse_record(text) is None

@@ -1,6 +1,7 @@
 """safetensors: the library writes; headers that lie are refused."""
 
 import json
+import os
 
 import ml_dtypes
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from volconv.errors import WeightsError
 from volconv.weights.store import open_weights
 
 
@@ -101,6 +103,18 @@ EIGHT = bytes(8)
 )
 def test_headers_that_lie_are_refused(refused, safetensors_bytes, header, data, match):
     refused(safetensors_bytes(header, data), match)
+
+
+def test_more_than_memory_holds(tmp_path, safetensors_bytes):
+    """The file is sparse: it has the length its header says and hardly a byte on the disk."""
+    count = 1 << 38
+    path = tmp_path / "a.safetensors"
+    header = {"a": {"dtype": "F32", "shape": [count], "data_offsets": [0, 4 * count]}}
+    path.write_bytes(safetensors_bytes(json.dumps(header)))
+    os.truncate(path, path.stat().st_size + 4 * count)
+    with open_weights(path) as store, pytest.raises(WeightsError, match="cannot be had") as caught:
+        store["a"]
+    assert caught.value.code == "weights.memory"
 
 
 @pytest.mark.parametrize("length", [1, 3, 2**24, 2**24 + 1, 2**31, 2**55, 2**63, 2**64 - 1])

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from volconv.errors import MissingFileError, WeightsError
+from volconv.errors import MissingFileError, RunError, WeightsError
 from volconv.weights.weight_file import WeightFile
 
 
@@ -41,6 +41,24 @@ def test_a_file_that_shrinks_is_an_error(file):
         file.read_at(0, 200)
     with pytest.raises(WeightsError, match="cut short"):
         file.digest()
+
+
+@pytest.mark.parametrize("change", ["content", "length", "replaced"])
+def test_a_file_that_changes_is_not_digested(file, change):
+    """Only a new file under the name does no harm: what was opened is what is read and digested."""
+    was = file.path.read_bytes()
+    if change == "replaced":
+        file.path.with_name("b").write_bytes(b"other")
+        file.path.with_name("b").rename(file.path)
+        assert file.digest() == hashlib.sha256(was).hexdigest()
+        return
+    with file.path.open("r+b") as stream:
+        stream.seek(0, os.SEEK_END if change == "length" else os.SEEK_SET)
+        stream.write(b"x")
+    os.utime(file.path, ns=(1, 1))
+    with pytest.raises(RunError, match="changed while they were read") as caught:
+        file.digest()
+    assert caught.value.code == "run.input_changed"
 
 
 def test_close_twice(file):

@@ -63,8 +63,7 @@ def claim(
     try:
         if said := roll_forward(held.path, is_output):
             warn(said)
-        if held.was_left:
-            _remove_parts(names, set(folders.values()), is_output)
+        _remove_parts(names, set(folders.values()), is_output)
         yield
     finally:
         held.release()

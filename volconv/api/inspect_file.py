@@ -178,7 +178,10 @@ def _describe_weights(path: Path) -> dict[str, Any]:
     except WeightsError as error:
         # The file may be anything: that it is no weights file either does not make it a bad one.
         raise FormatError(
-            f"is no volume, HDF5 file or spec; as weights: {error.message}", file=str(path), where=error.where
+            f"is no volume, HDF5 file or spec; as weights: {error.message}",
+            code=error.code,
+            file=str(path),
+            where=error.where,
         ) from error
     with store:
         tensors = [{"name": name, "shape": list(shape), "dtype": dtype} for name, shape, dtype in store.describe()]

@@ -140,7 +140,9 @@ def _load(spec: Any, values: Mapping[str, Any]) -> Spec:
 
 
 def _blame(settings: Iterable[str], error: SpecError) -> UsageError:
-    return UsageError(f"--set {', '.join(settings)}: {error.message}", file=error.file, where=error.where)
+    return UsageError(
+        f"--set {', '.join(settings)}: {error.message}", code="usage.parameter", file=error.file, where=error.where
+    )
 
 
 def open_job(
@@ -204,7 +206,7 @@ def _check_names(spec: Spec, targets: Sequence[Target], volumes: Sequence[Path],
     """Refuse, before anything is opened, what the names alone show to be wrong; `check_files` sees the rest."""
     mask = None if options.mask is None else parse_volume_name(options.mask).path
     for path in (options.weights, mask, *volumes):
-        if path is not None and not path.exists():
+        if path is not None and not _exists(path):
             raise MissingFileError("no such file", file=str(path))
     named = [path for path in (options.weights, mask) if path is not None]
     sources = [*volumes, *named, *([Path(spec.source)] if spec.folder else [])]
@@ -212,6 +214,13 @@ def _check_names(spec: Spec, targets: Sequence[Target], volumes: Sequence[Path],
         path = parse_volume_name(name).path
         if options.channels != "split":  # then this is no file's name
             check_output(path, sources, options.force or options.resume)  # a finished job's output is no error
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name too long for any file, or one in a folder that may not be read
+        return False
 
 
 def _open_inputs(names: Sequence[str], spec: Spec, options: Options) -> Source:

@@ -108,7 +108,7 @@ class _Layer:
     @bias.setter
     def bias(self, value: Any) -> None:
         if self.bias_shape is None:
-            raise WeightsError(f"{self._op_name}: found a bias, expected none (bias=False)")
+            raise WeightsError(f"{self._op_name}: found a bias, expected none (bias=False)", code="weights.shape")
         self._bias = self._fit(value, self.bias_shape, "bias")
 
     def _read(self, channels: int, shape: Triple | None = None) -> Op:
@@ -121,7 +121,7 @@ class _Layer:
     def _fit(self, value: Any, shape: tuple[int, ...], name: str) -> NDArray[Any]:
         array = np.asarray(value)
         if array.dtype.kind not in "iufb" and array.dtype.name != "bfloat16":
-            raise WeightsError(f"{self._op_name}: {name} of type {array.dtype}, expected numbers")
+            raise WeightsError(f"{self._op_name}: {name} of type {array.dtype}, expected numbers", code="weights.type")
         check_shape(array.shape, Wanted(name, self._op, self._reader), f"{self._op_name}: {name}", Place())
         with np.errstate(over="ignore"):
             return np.array(array, dtype=numpy_dtype(self.dtype)).reshape(shape)
@@ -208,7 +208,8 @@ class _Layer:
             tensor = held[name]
             if tensor is None:
                 shape = self._reader.stored_shapes(op)[name]
-                raise WeightsError(f"{self._op_name}: no {name}; set .{name} to an array of shape {tuple(shape)}")
+                message = f"{self._op_name}: no {name}; set .{name} to an array of shape {tuple(shape)}"
+                raise WeightsError(message, code="weights.missing_tensor")
             tensors[name] = self._reader.canonical(op, name, tensor)
         return tensors
 

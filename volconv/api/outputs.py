@@ -84,7 +84,9 @@ def check_files(job: Job) -> None:
         if beside is None:
             continue
         if beside.absolute() in taken:
-            raise OutputError("is written by this run already, expected another name", file=str(beside))
+            raise OutputError(
+                "is written by this run already, expected another name", code="output.twice", file=str(beside)
+            )
         check_output(beside, sources, force)
         taken.append(beside.absolute())
 

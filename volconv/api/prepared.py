@@ -41,7 +41,9 @@ def mask_name(spec: Spec, options: Options) -> tuple[str, Path] | None:
     try:
         named = parse_volume_name(mask.file)
     except UsageError as error:
-        raise SpecError(error.message, file=mask.place.file or None, where=str(mask.place) or None) from error
+        raise SpecError(
+            error.message, code="spec.path", file=mask.place.file or None, where=str(mask.place) or None
+        ) from error
     path = resolve_inside(spec.folder, str(named.path), mask.place)
     shown = named.path if spec.folder is None else spec.folder / named.path
     return (str(path) if named.dataset is None else f"{path}:{named.dataset}"), shown

@@ -27,7 +27,11 @@ def load_in_memory(sources: Sequence[Source]) -> None:
     need, have = sum(source.spool_bytes for source in sources), memory_budget(None)
     if need > have:
         names = ", ".join(str(source.path) for source in sources if source.spool_bytes)
-        raise BudgetError(f"needs {need} bytes of memory decompressed, {have} are at hand; decompress it", file=names)
+        raise BudgetError(
+            f"needs {need} bytes of memory decompressed, {have} are at hand; decompress it",
+            code="memory.budget",
+            file=names,
+        )
     for source in sources:
         source.load(None)
 

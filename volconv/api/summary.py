@@ -31,6 +31,7 @@ def summarise(job: Job, plan: Plan, seconds: float, resident: int = 0) -> dict[s
             "channels": sink.info.channels,
             "dtype": str(sink.info.dtype),
             "clipped": sink.clipped,
+            "not_finite": sink.not_finite,
         }
         for target, sink in zip(job.targets, job.sinks, strict=True)
     ]
@@ -51,7 +52,7 @@ def summarise(job: Job, plan: Plan, seconds: float, resident: int = 0) -> dict[s
             *job.source.warnings,
             *_damage_warnings(job),
             *_memory_warnings(job, plan, resident),
-            *_clip_warnings(outputs),
+            *_value_warnings(outputs),
         ],
         "record": expected_record(job, job.targets[0]),
     }
@@ -71,11 +72,13 @@ def _damage_warnings(job: Job) -> list[str]:
     return [f"{job.damaged} finished tile(s) of the run that was cut off were damaged, and computed again"]
 
 
-def _clip_warnings(outputs: list[dict[str, Any]]) -> list[str]:
+def _value_warnings(outputs: list[dict[str, Any]]) -> list[str]:
     return [
         f"{entry['path']}: {entry['clipped']} values do not fit {entry['dtype']} and were clipped"
         for entry in outputs
         if entry["clipped"]
+    ] + [
+        f"{entry['path']}: {entry['not_finite']} values are NaN or infinite" for entry in outputs if entry["not_finite"]
     ]
 
 

@@ -76,7 +76,7 @@ def _refuse_twins(targets: Iterable[Target]) -> None:
     for target in targets:
         path = str(parse_volume_name(target.name).path.absolute())
         if (path, target.dataset) in seen or (path in files and (target.dataset is None or files[path] is None)):
-            raise UsageError("two outputs have this name, expected one each", file=target.name)
+            raise UsageError("two outputs have this name, expected one each", code="output.twice", file=target.name)
         seen.add((path, target.dataset))
         files[path] = target.dataset
 

@@ -125,7 +125,8 @@ class Relay:
                         self._stores[store.wire] = MemoryStore(store, self._dtype)
                     except MemoryError as error:
                         raise RunError(
-                            f"no memory for stage {store.wire!r}, {store.nbytes} bytes; give a smaller --memory"
+                            f"no memory for stage {store.wire!r}, {store.nbytes} bytes; give a smaller --memory",
+                            code="memory.exhausted",
                         ) from error
                 else:
                     assert self._file is not None

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import BudgetError, OutputError, RunError
+from ..errors import BudgetError, OutputError, RunError, io_code
 from .disk import read_all, reserve, sync_folder, write_all
 from .output_name import check_output, is_part_name, make_part_name, resolve_output
 
@@ -93,7 +93,7 @@ class PartFile:
             os.utime(self.fd)  # newer than all that was read, whenever the last byte was written
             os.fsync(self.fd)
         except OSError as error:
-            raise RunError(f"cannot be written: {error.strerror}", file=self.name) from error
+            raise RunError(f"cannot be written: {error.strerror}", code=io_code(error), file=self.name) from error
 
     def commit(self) -> None:
         """Complete the part and give it its final name.
@@ -117,11 +117,13 @@ class PartFile:
                 rename_new(self.path, self.target)
         except FileExistsError as error:
             self.abort()
-            raise OutputError("exists now, written by someone else meanwhile", file=self.name) from error
+            raise OutputError(
+                "exists now, written by someone else meanwhile", code="output.exists", file=self.name
+            ) from error
         except OSError as error:
             self.keep()
             message = f"cannot be renamed to its final name: {error.strerror}; the result is kept in {self.path}"
-            raise RunError(message, file=self.name) from error
+            raise RunError(message, code=io_code(error), file=self.name) from error
         self.published = True
         self.keep()
         sync_folder(self.target.parent, self.name)
@@ -153,7 +155,9 @@ class PartFile:
         try:
             self.target.unlink(missing_ok=True)
         except OSError as error:
-            raise RunError(f"the old file cannot be removed: {error.strerror}", file=self.name) from error
+            raise RunError(
+                f"the old file cannot be removed: {error.strerror}", code=io_code(error), file=self.name
+            ) from error
         sync_folder(self.target.parent, self.name)
 
 
@@ -192,7 +196,7 @@ def check_unwritten(path: Path) -> None:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             message = f"is being written by another process, into {part.name}; wait for it, or name another output"
-            raise OutputError(message, file=str(path)) from error
+            raise OutputError(message, code="output.busy", file=str(path)) from error
         except OSError:  # it is gone, or locks are not to be had
             continue
 
@@ -229,7 +233,7 @@ def _create_part(target: Path, name: str) -> tuple[Path, int]:
             continue
         except OSError as error:
             if error.errno == errno.ENOSPC:
-                raise BudgetError(f"no room in {target.parent}", file=name) from error
+                raise BudgetError(f"no room in {target.parent}", code="disk.budget", file=name) from error
             raise OutputError(f"cannot be written: {error.strerror}", file=name) from error
         # Between creation and lock another process may take the part for a left-over: it then holds the lock until
         # it has removed it. Not every network file system has locks.

@@ -77,6 +77,10 @@ class Sink(Protocol):
     def clipped(self) -> int:
         """Values so far that an integer type could not hold: out of range (clipped) or NaN (written as 0)."""
 
+    @property
+    def not_finite(self) -> int:
+        """Values written so far that are NaN or infinite; always 0 for integers."""
+
     def window_bytes(self, shape: tuple[int, ...]) -> int:
         """Return the memory `write` takes beside `values` for a window of `shape` (D, H, W), caches included."""
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import FormatError, OutputError, RunError, show
+from ..errors import FormatError, OutputError, RunError, io_code, show
 from .atomic import remove_if_free, rename_new
 from .disk import sync_folder, write_all
 from .output_name import is_part_name, resolve_output
@@ -79,7 +79,7 @@ def write_list(units: Sequence[Sequence[Entry]], folder: Path) -> None:
     except OSError as error:
         remove_list(folder)
         message = f"the list of outputs cannot be written there: {error.strerror}"
-        raise RunError(message, file=str(folder)) from error
+        raise RunError(message, code=io_code(error), file=str(folder)) from error
     except RunError:
         remove_list(folder)
         raise
@@ -147,7 +147,9 @@ def roll_forward(folder: Path, is_output: Callable[[Path], bool]) -> str:
         for unit in steps:
             _carry_out(unit)
     except OSError as error:
-        raise RunError(f"an interrupted run cannot be finished: {error.strerror}", file=str(folder)) from error
+        raise RunError(
+            f"an interrupted run cannot be finished: {error.strerror}", code=io_code(error), file=str(folder)
+        ) from error
     for parent in {step.target.parent: None for step in every}:
         sync_folder(parent, str(folder))
     remove_list(folder)
@@ -207,6 +209,7 @@ def _step(entry: Entry, is_output: Callable[[Path], bool], folder: Path) -> _Ste
         raise OutputError(
             f"an interrupted run had left {show(str(entry.path))} to rename, which is no output of this command; "
             f"run that command again, or remove the folder",
+            code="output.leftover",
             file=str(folder),
         )
     target = resolve_output(entry.path)
@@ -221,14 +224,14 @@ def _read(path: Path) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise RunError(f"cannot be opened: {error.strerror}", file=str(path)) from error
+        raise RunError(f"cannot be opened: {error.strerror}", code="run.io", file=str(path)) from error
     with os.fdopen(fd, "rb") as stream:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise _damaged(path.parent, f"{path.name} is no file")
         try:
             data = stream.read(_MOST_BYTES + 1)
         except OSError as error:
-            raise RunError(f"cannot be read: {error.strerror}", file=str(path)) from error
+            raise RunError(f"cannot be read: {error.strerror}", code="run.io", file=str(path)) from error
     if len(data) > _MOST_BYTES:
         raise _damaged(path.parent, f"{path.name} is longer than {_MOST_BYTES} bytes")
     return data.decode("utf-8", "surrogateescape")
@@ -261,4 +264,4 @@ def _entry(values: Any, home: str, folder: Path) -> Entry:
 
 def _damaged(folder: Path, why: str) -> FormatError:
     message = f"the list of an interrupted run's outputs cannot be read: {why}; remove the folder to start anew"
-    return FormatError(message, file=str(folder))
+    return FormatError(message, code="output.list", file=str(folder))

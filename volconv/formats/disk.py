@@ -7,7 +7,7 @@ import errno
 import os
 from pathlib import Path
 
-from ..errors import BudgetError, RunError
+from ..errors import BudgetError, RunError, io_code
 
 _CANNOT_ALLOCATE = (errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
 
@@ -30,9 +30,17 @@ def reserve(fd: int, size: int, name: str) -> None:
         if not _allocate(fd, size) and os.fstat(fd).st_size < size:
             os.ftruncate(fd, size)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise BudgetError(f"needs {size} bytes of disk, which has less left", file=name) from error
-        raise RunError(f"cannot reserve {size} bytes: {error.strerror}", file=name) from error
+        if error.errno == errno.ENOSPC or (error.errno == errno.EFBIG and _free(fd) < size):
+            raise BudgetError(
+                f"needs {size} bytes of disk, which has less left", code="disk.budget", file=name
+            ) from error
+        raise RunError(f"cannot reserve {size} bytes: {error.strerror}", code=io_code(error), file=name) from error
+
+
+def _free(fd: int) -> int:
+    """Return the bytes left on the disk of an open file: one larger than any file may be is too large for it too."""
+    status = os.fstatvfs(fd)
+    return status.f_bavail * status.f_frsize
 
 
 def _allocate(fd: int, size: int) -> bool:
@@ -62,7 +70,9 @@ def write_all(fd: int, data: memoryview | bytes, offset: int, name: str) -> None
             view = view[count:]
             offset += count
     except OSError as error:
-        raise RunError(f"cannot write {len(view)} bytes at byte {offset}: {error.strerror}", file=name) from error
+        raise RunError(
+            f"cannot write {len(view)} bytes at byte {offset}: {error.strerror}", code=io_code(error), file=name
+        ) from error
 
 
 def read_all(fd: int, out: memoryview, offset: int, name: str) -> None:
@@ -77,11 +87,11 @@ def read_all(fd: int, out: memoryview, offset: int, name: str) -> None:
         while len(out):
             count = os.preadv(fd, [out], offset)
             if count == 0:
-                raise RunError(f"ends at byte {offset}: it was cut short by someone else", file=name)
+                raise RunError(f"ends at byte {offset}: it was cut short by someone else", code="run.io", file=name)
             out = out[count:]
             offset += count
     except OSError as error:
-        raise RunError(f"cannot be read back: {error.strerror}", file=name) from error
+        raise RunError(f"cannot be read back: {error.strerror}", code="run.io", file=name) from error
 
 
 def sync_folder(folder: Path, name: str) -> None:
@@ -94,7 +104,9 @@ def sync_folder(folder: Path, name: str) -> None:
         os.fsync(fd)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
-            raise RunError(f"its folder cannot be brought to the disk: {error.strerror}", file=name) from error
+            raise RunError(
+                f"its folder cannot be brought to the disk: {error.strerror}", code="run.io", file=name
+            ) from error
     finally:
         with contextlib.suppress(OSError):
             os.close(fd)

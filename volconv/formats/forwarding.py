@@ -87,6 +87,11 @@ class ForwardingSink:
         return self.inner.clipped
 
     @property
+    def not_finite(self) -> int:
+        """Values so far that are NaN or infinite."""
+        return self.inner.not_finite
+
+    @property
     def resident_bytes(self) -> int:
         """Bytes held from the first `write` to the last, whatever the window."""
         return getattr(self.inner, "resident_bytes", 0)

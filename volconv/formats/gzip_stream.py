@@ -77,7 +77,9 @@ class GzipReader:
             try:
                 out = self._member.decompress(self._packed, count)
             except zlib_ng.error as error:  # type: ignore[misc]  # its stubs take the class for an instance
-                raise FormatError(self._say(f"the gzip stream is damaged ({error})"), file=self._file.name) from error
+                raise FormatError(
+                    self._say(f"the gzip stream is damaged ({error})"), code="gzip.damaged", file=self._file.name
+                ) from error
             self._packed = self._member.unconsumed_tail
             if self._member.eof:
                 self._packed = self._member.unused_data
@@ -98,7 +100,7 @@ class GzipReader:
         self._packed = self._file.read(self._offset, _READ_BLOCK)
         self._offset += len(self._packed)
         if not self._packed:
-            raise FormatError(self._say("the gzip stream ends early"), file=self._file.name)
+            raise FormatError(self._say("the gzip stream ends early"), code="gzip.truncated", file=self._file.name)
 
     def _start_member(self) -> None:
         """Look behind a member that has ended: another one, padding, or bytes that are not gzip."""

@@ -90,7 +90,10 @@ def make_axes(letters: str, lengths: tuple[int, ...], order: str, channels: int 
             settled = letters.replace("t", "1")
         elif inner == 1 and channels != 1:
             if channels not in (None, frames):
-                raise FormatError(f"its axis t has length {frames}, expected {channels} channels, or 1 in the spec")
+                raise FormatError(
+                    f"its axis t has length {frames}, expected {channels} channels, or 1 in the spec",
+                    code="volume.channels",
+                )
             settled = letters.replace("c", "1").replace("t", "c")
     return FileAxes(settled, lengths, order)
 
@@ -107,7 +110,7 @@ def read_letters(dataset: h5py.Dataset, wanted: str | None, shown: str, where: s
     """
     ndim = len(dataset.shape)
     if wanted is not None and (fault := _fault(wanted)):
-        raise UsageError(f"axes {show(wanted)!r}: {fault}")
+        raise UsageError(f"axes {show(wanted)!r}: {fault}", code="usage.axes")
     try:
         stated = _stated_letters(dataset, shown, where)
     except FormatError:
@@ -122,6 +125,7 @@ def read_letters(dataset: h5py.Dataset, wanted: str | None, shown: str, where: s
         if len(wanted) != ndim:
             raise UsageError(
                 f"axes {wanted!r} name {len(wanted)} dimensions, the dataset has {ndim}: shape {dataset.shape}",
+                code="usage.axes",
                 file=shown,
                 where=where,
             )
@@ -130,6 +134,7 @@ def read_letters(dataset: h5py.Dataset, wanted: str | None, shown: str, where: s
         raise FormatError(
             f"has {ndim} dimensions, shape {dataset.shape}, and no attribute 'axes'; say which is which by --axes, "
             "one of the letters t c z y x a dimension",
+            code="hdf5.axes",
             file=shown,
             where=where,
         )
@@ -160,7 +165,9 @@ def _stated_letters(dataset: h5py.Dataset, shown: str, where: str) -> str | None
         if not fault and len(letters) != len(dataset.shape):
             fault = f"{len(letters)} letters for {len(dataset.shape)} dimensions"
         if fault:
-            raise FormatError(f"says {show(letters)[:40]!r}: {fault}; --axes overrides it", file=shown, where=at)
+            raise FormatError(
+                f"says {show(letters)[:40]!r}: {fault}; --axes overrides it", code="hdf5.axes", file=shown, where=at
+            )
         return letters
     return None
 
@@ -178,7 +185,7 @@ def _read_text(dataset: h5py.Dataset, name: str, shown: str, at: str) -> str:
     """Return a text attribute: a string of any HDF5 kind, or an array of them, joined."""
     kind = h5py.h5a.open(dataset.id, name.encode()).get_type().get_class()
     if kind != h5py.h5t.STRING or h5py.h5a.get_info(dataset.id, name.encode()).data_size > _TAGS_BYTES:
-        raise FormatError("is no short text, expected letters such as 'zyx'", file=shown, where=at)
+        raise FormatError("is no short text, expected letters such as 'zyx'", code="hdf5.axes", file=shown, where=at)
     parts = np.asarray(dataset.attrs[name]).ravel().tolist()
     return "".join(p.decode("utf-8", "replace") if isinstance(p, bytes) else str(p) for p in parts)
 
@@ -189,7 +196,9 @@ def _letters_of_tags(text: str, shown: str, at: str) -> str:
         tags = json.loads(text)
         return "".join(str(tag["key"]) for tag in tags["axes"])
     except (ValueError, TypeError, LookupError, RecursionError) as error:
-        raise FormatError("is not vigra's JSON of axes; --axes overrides it", file=shown, where=at) from error
+        raise FormatError(
+            "is not vigra's JSON of axes; --axes overrides it", code="hdf5.axes", file=shown, where=at
+        ) from error
 
 
 def read_affine(dataset: h5py.Dataset, shown: str, where: str) -> NDArray[np.float64] | None:
@@ -200,7 +209,10 @@ def read_affine(dataset: h5py.Dataset, shown: str, where: str) -> NDArray[np.flo
     stored = h5py.h5a.open(dataset.id, b"affine")
     if stored.shape != (4, 4) or stored.dtype.kind not in "iuf":
         raise FormatError(
-            f"has shape {stored.shape} and type {stored.dtype}, expected 4×4 numbers", file=shown, where=at
+            f"has shape {stored.shape} and type {stored.dtype}, expected 4×4 numbers",
+            code="hdf5.affine",
+            file=shown,
+            where=at,
         )
     affine = np.asarray(dataset.attrs["affine"]).astype(np.float64)
     check_affine(affine, shown, at)
@@ -210,13 +222,17 @@ def read_affine(dataset: h5py.Dataset, shown: str, where: str) -> NDArray[np.flo
 def check_affine(affine: NDArray[np.float64], shown: str, at: str) -> None:
     """Raise `FormatError` unless `affine` is finite, ends in 0 0 0 1 and keeps three dimensions apart."""
     if not np.isfinite(affine).all():
-        raise FormatError("holds NaN or infinity, expected finite numbers", file=shown, where=at)
+        raise FormatError("holds NaN or infinity, expected finite numbers", code="hdf5.affine", file=shown, where=at)
     if not np.array_equal(affine[3], [0, 0, 0, 1]):
-        raise FormatError(f"its last row is {affine[3].tolist()}, expected 0 0 0 1", file=shown, where=at)
+        raise FormatError(
+            f"its last row is {affine[3].tolist()}, expected 0 0 0 1", code="hdf5.affine", file=shown, where=at
+        )
     with np.errstate(over="ignore"):
         norms = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
     if not (np.isfinite(norms).all() and norms.min() > 0 and abs(np.linalg.det(affine[:3, :3] / norms)) > 1e-9):
-        raise FormatError("is singular: it maps different voxels to one place", file=shown, where=at)
+        raise FormatError(
+            "is singular: it maps different voxels to one place", code="hdf5.affine", file=shown, where=at
+        )
 
 
 def to_dhw(affine_xyz: NDArray[np.float64], order: str) -> NDArray[np.float64]:

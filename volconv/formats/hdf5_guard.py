@@ -25,6 +25,7 @@ H5PY_ERRORS = (OSError, RuntimeError, LookupError, ValueError, TypeError, Arithm
 """What h5py makes of libhdf5's error stack, and of metadata that makes no sense to it."""
 
 _UNCLOSED = re.compile(r"consistency flags|already open for (write|SWMR)")
+_NOT_CLOSED = "the file was not closed properly by the program that wrote it (or is being written); write it anew"
 _PREFIX = re.compile(r"\A(Unable to|Can't) [^(]*\((.*)\)\Z", re.DOTALL)
 
 
@@ -36,7 +37,9 @@ def hdf5_errors(file: str, where: str | None = None) -> Iterator[None]:
     except VolconvError:
         raise
     except H5PY_ERRORS as error:
-        raise FormatError(_explain(error), file=file, where=where) from error
+        text = _explain(error)
+        code = "hdf5.unclosed" if text == _NOT_CLOSED else "hdf5.damaged"
+        raise FormatError(text, code=code, file=file, where=where) from error
 
 
 def _explain(error: BaseException) -> str:
@@ -44,7 +47,7 @@ def _explain(error: BaseException) -> str:
     # str() of a KeyError is the repr of its text.
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip() or type(error).__name__
     if _UNCLOSED.search(text):
-        return "the file was not closed properly by the program that wrote it (or is being written); write it anew"
+        return _NOT_CLOSED
     if isinstance(error, OSError) and error.errno and error.strerror:
         text = error.strerror
     found = _PREFIX.match(text)
@@ -71,7 +74,11 @@ def open_hdf5(path: Path) -> h5py.File:
     file.close()
     with hdf5_errors(str(path)):
         if not h5py.is_hdf5(os.fsencode(path)):
-            raise FormatError(f"is not an HDF5 file: no signature found, it begins with {start!r}", file=str(path))
+            raise FormatError(
+                f"is not an HDF5 file: no signature found, it begins with {start!r}",
+                code="hdf5.signature",
+                file=str(path),
+            )
         try:
             return h5py.File(os.fsencode(path), "r", locking=False)
         except OSError as error:
@@ -109,11 +116,14 @@ def resolve(file: h5py.File, name: str, shown: str) -> Any:
             return here
         part = todo.popleft()
         if not isinstance(here, h5py.Group) or not here.id.links.exists(to_key(part)):
-            raise FormatError(f"there is no {part!r} on the way to {name!r} in this file", file=shown)
+            raise FormatError(
+                f"there is no {part!r} on the way to {name!r} in this file", code="hdf5.missing", file=shown
+            )
         kind, target = read_link(here, part)
         if kind == "external":
             raise FormatError(
                 f"{part!r} is a link into another file, which is never followed; name that file itself",
+                code="hdf5.outside",
                 file=shown,
                 where=name,
             )
@@ -122,7 +132,7 @@ def resolve(file: h5py.File, name: str, shown: str) -> Any:
             todo.extendleft(reversed(_parts(target)))
         else:
             here = here[to_key(part)]
-    raise FormatError("the links on the way to it go in circles", file=shown, where=name)
+    raise FormatError("the links on the way to it go in circles", code="hdf5.link", file=shown, where=name)
 
 
 def read_link(group: h5py.Group, name: str) -> tuple[str, str]:
@@ -156,11 +166,12 @@ def check_dataset(file: h5py.File, dataset: h5py.Dataset, shown: str, where: str
     while todo:
         seen += 1
         if seen > _MAX_LINKS:
-            raise FormatError("virtual datasets are nested without end", file=shown, where=where)
+            raise FormatError("virtual datasets are nested without end", code="hdf5.link", file=shown, where=where)
         properties = todo.pop().id.get_create_plist()
         if properties.get_external_count():
             raise FormatError(
                 "its values lie in another file (external storage), which is never read; copy it with h5repack",
+                code="hdf5.outside",
                 file=shown,
                 where=where,
             )
@@ -176,6 +187,7 @@ def _check_filters(properties: Any, shown: str, where: str) -> None:
             label = show(name.decode("utf-8", "replace")) if name else "unnamed"
             raise FormatError(
                 f"it is compressed with filter {code} ({label}), which this HDF5 library lacks; rewrite it with gzip",
+                code="hdf5.filter",
                 file=shown,
                 where=where,
             )
@@ -190,13 +202,16 @@ def _virtual_sources(file: h5py.File, properties: Any, shown: str, where: str) -
         if source != "." or "%" in name:
             raise FormatError(
                 f"is put together from another file ({show(source)}), which is never read; copy it with h5repack",
+                code="hdf5.outside",
                 file=shown,
                 where=where,
             )
         names.add(name)
     found = [resolve(file, name, shown) for name in sorted(names)]
     if not all(isinstance(item, h5py.Dataset) for item in found):
-        raise FormatError("is put together from things that are no datasets", file=shown, where=where)
+        raise FormatError(
+            "is put together from things that are no datasets", code="hdf5.outside", file=shown, where=where
+        )
     return found
 
 

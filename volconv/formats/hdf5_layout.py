@@ -23,7 +23,7 @@ import numpy as np
 from h5py import h5a, h5d, h5f, h5fd, h5g, h5p, h5s, h5t
 from numpy.typing import NDArray
 
-from ..errors import RunError
+from ..errors import RunError, io_code
 from .hdf5_chunks import CHECKSUM_BYTES
 from .hdf5_guard import H5PY_ERRORS
 from .hdf5_record import RECORD
@@ -179,12 +179,14 @@ def _build(stream: _Frame, datasets: Sequence[DatasetLayout], record: str, shown
     except H5PY_ERRORS as error:
         if stream.error is None:
             raise
-        raise RunError(f"cannot be written: {stream.error.strerror}", file=shown) from error
+        raise RunError(f"cannot be written: {stream.error.strerror}", code=io_code(stream.error), file=shown) from error
     finally:
         # It holds `stream`: closed only by libhdf5's exit handler, it would call Python when there is none any more.
         access.close()
     if stream.error is not None:
-        raise RunError(f"cannot be written: {stream.error.strerror}", file=shown) from stream.error
+        raise RunError(
+            f"cannot be written: {stream.error.strerror}", code=io_code(stream.error), file=shown
+        ) from stream.error
     return places
 
 
@@ -229,7 +231,7 @@ def _places(dataset: Any, layout: DatasetLayout) -> NDArray[np.int64]:
     flat = np.sort(places, axis=None)
     size = layout.chunk_bytes + CHECKSUM_BYTES
     if flat[0] < 0 or any(b - a < size for a, b in pairwise(flat.tolist())):
-        raise RunError("this HDF5 library does not lay out chunks when a dataset is created")
+        raise RunError("this HDF5 library does not lay out chunks when a dataset is created", code="run.library")
     return places
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import RunError, UsageError, show
+from ..errors import RunError, UsageError, io_code, show
 from ..region import Region
 from ..volume import OutputInfo
 from .atomic import PartFile, check_output, reserve, write_all
@@ -25,7 +25,7 @@ from .hdf5_axes import to_dhw
 from .hdf5_chunks import chunk_shape, fletcher32
 from .hdf5_layout import DatasetLayout, lay_out
 from .hdf5_tree import is_number
-from .rounding import to_stored
+from .rounding import count_not_finite, to_stored
 
 DEFAULT_DATASET = "/data"
 _FRAME_BYTES = 8192
@@ -66,7 +66,7 @@ class Hdf5Sink:
         self.path: Path | None = path
         self.paths: tuple[Path, ...] = (path,)
         self.info = info
-        self.clipped = 0
+        self.clipped = self.not_finite = 0
         self.layout = _make_layout(path, dataset or DEFAULT_DATASET, info)
         self.scratch_bytes = max(0, self.layout.nbytes + _FRAME_BYTES + len(info.record) - info.nbytes)
         self._file = shared or _OutputFile(path, force)
@@ -107,6 +107,7 @@ class Hdf5Sink:
         native, clipped = to_stored(values[part.slices(window.start)], self.info.dtype)
         stored = native.astype(self.layout.dtype, copy=False)
         self.clipped += clipped
+        self.not_finite += count_not_finite(native)
         place = int(self.places[index])
         if part == inside:
             data = np.zeros(self.layout.chunks, self.layout.dtype)
@@ -187,9 +188,15 @@ def open_hdf5_sinks(path: Path, outputs: Mapping[str, OutputInfo], *, force: boo
     names = sorted(sink.layout.name for sink in sinks.values())
     for name in names:
         if names.count(name) > 1 or any(other.startswith(name + "/") for other in names):
-            raise UsageError(f"dataset {show(name)} would also have to be a group or another dataset", file=str(path))
+            raise UsageError(
+                f"dataset {show(name)} would also have to be a group or another dataset",
+                code="output.format",
+                file=str(path),
+            )
     if len({info.record for info in outputs.values()}) > 1:
-        raise UsageError("outputs with different records cannot share one HDF5 file", file=str(path))
+        raise UsageError(
+            "outputs with different records cannot share one HDF5 file", code="output.format", file=str(path)
+        )
     return sinks
 
 
@@ -218,7 +225,9 @@ class _OutputFile:
             reserve(self.part.fd, os.fstat(self.part.fd).st_size, str(self.path))
         except OSError as error:
             self.abort()
-            raise RunError(f"cannot be written: {error.strerror or error}", file=str(self.path)) from error
+            raise RunError(
+                f"cannot be written: {error.strerror or error}", code=io_code(error), file=str(self.path)
+            ) from error
         except BaseException:
             self.abort()
             raise
@@ -232,9 +241,9 @@ class _OutputFile:
         try:
             data = os.pread(self._fd(), size, place)
         except OSError as error:
-            raise RunError(f"cannot be read back: {error.strerror}", file=str(self.path)) from error
+            raise RunError(f"cannot be read back: {error.strerror}", code="run.io", file=str(self.path)) from error
         if len(data) < size:
-            raise RunError("was cut short while it was being written", file=str(self.path))
+            raise RunError("was cut short while it was being written", code="run.io", file=str(self.path))
         return data
 
     def _fd(self) -> int:
@@ -268,11 +277,15 @@ def _make_layout(path: Path, dataset: str, info: OutputInfo) -> DatasetLayout:
     name = "/" + dataset.strip("/")
     parts = name[1:].split("/")
     if "\0" in name or any(part in ("", ".", "..") for part in parts):
-        raise UsageError(f"{show(dataset)!r} is no name for a dataset", file=str(path))
+        raise UsageError(f"{show(dataset)!r} is no name for a dataset", code="output.format", file=str(path))
     if info.batch > 1:
-        raise UsageError(f"HDF5 cannot hold a batch of {info.batch} volumes; write .nii or .nii.gz", file=str(path))
+        raise UsageError(
+            f"HDF5 cannot hold a batch of {info.batch} volumes; write .nii or .nii.gz",
+            code="output.format",
+            file=str(path),
+        )
     if not is_number(info.dtype) or info.dtype.kind == "b":
-        raise UsageError(f"HDF5 output cannot hold type {info.dtype}", file=str(path))
+        raise UsageError(f"HDF5 output cannot hold type {info.dtype}", code="output.format", file=str(path))
     order = info.origin.axes
     shape = info.shape[::-1] if order == "ijk" else info.shape
     chunks: tuple[int, ...] = chunk_shape((shape[0], shape[1], shape[2]))

@@ -29,6 +29,7 @@ from .hdf5_guard import H5PY_ERRORS, check_dataset, hdf5_errors, open_hdf5, reso
 from .hdf5_pieces import CACHE_SLOTS, PIECE_BYTES, cache_plan, split_chunks, split_pieces
 from .hdf5_tree import check_numbers, find_volume, listing, walk
 from .input_file import InputFile
+from .rounding import OVERFLOW_NOTE, ROUNDING_NOTE, exceeds_float64
 
 _SPACING_TOLERANCE = 1e-3
 
@@ -105,6 +106,7 @@ class Hdf5Source:
             names = [name for name, item in walk(self._file) if isinstance(item, h5py.Dataset)]
             raise FormatError(
                 f"is a group, expected a dataset{listing('datasets here', names)}",
+                code="hdf5.missing",
                 file=self._shown,
                 where=self._where,
             )
@@ -121,7 +123,7 @@ class Hdf5Source:
         try:
             return make_axes(letters, self._dataset.shape, order, channels)
         except FormatError as error:
-            raise FormatError(error.message, file=self._shown, where=self._where) from error
+            raise FormatError(error.message, code=error.code, file=self._shown, where=self._where) from error
 
     def _describe(self, spacing_mm: Floats3 | None) -> VolumeInfo:
         axes, dtype = self._axes, self._dataset.dtype
@@ -152,6 +154,7 @@ class Hdf5Source:
             shown = ", ".join(f"{length:g}" for length in stated)
             raise UsageError(
                 f"its affine says a spacing of {shown} mm, found {wanted} asked for; leave out --spacing",
+                code="usage.spacing",
                 file=self._shown,
                 where=self._where,
             )
@@ -191,11 +194,15 @@ class Hdf5Source:
             view = axes.to_inner(self._read_piece(piece))
             begin = [start.get(a, 0) - low.get(a, 0) for a in "c" + spatial]
             part = out[tuple(slice(b, b + n) for b, n in zip(begin, view.shape, strict=True))]
+            if exceeds_float64(view, out.dtype):
+                self._warn_once(ROUNDING_NOTE)
             with np.errstate(over="call", under="ignore", invalid="ignore", call=self._note_overflow):
                 _convert(view, part)
 
     def _note_overflow(self, *_: object) -> None:
-        note = "some values are beyond the type they are read as and became infinite"
+        self._warn_once(OVERFLOW_NOTE)
+
+    def _warn_once(self, note: str) -> None:
         if note not in self.warnings:
             self.warnings.append(note)
 

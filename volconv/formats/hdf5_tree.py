@@ -85,8 +85,16 @@ def find_volume(file: h5py.File, shown: str) -> str:
         return fitting[0][0]
     if fitting:
         names = [words for _, words in fitting]
-        raise FormatError(f"holds {len(fitting)} volumes{listing('name one behind a colon', names)}", file=shown)
-    raise FormatError(f"holds no dataset of numbers in 3 to 5 dimensions{listing('datasets', others)}", file=shown)
+        raise FormatError(
+            f"holds {len(fitting)} volumes{listing('name one behind a colon', names)}",
+            code="hdf5.ambiguous",
+            file=shown,
+        )
+    raise FormatError(
+        f"holds no dataset of numbers in 3 to 5 dimensions{listing('datasets', others)}",
+        code="hdf5.missing",
+        file=shown,
+    )
 
 
 def _look_at(file: h5py.File, dataset: h5py.Dataset, shown: str, name: str) -> tuple[bool, str]:
@@ -119,12 +127,14 @@ def check_numbers(dataset: h5py.Dataset, shown: str, where: str) -> None:
     if not is_number(dtype):
         raise FormatError(
             f"has type {show(str(dtype))} and shape {shape}, expected integers of 1 to 8 or floats of 2 to 8 bytes",
+            code="hdf5.type",
             file=shown,
             where=where,
         )
     if shape is None or not 2 <= len(shape) <= 5 or not all(shape):
         raise FormatError(
             f"has shape {shape} and type {dtype}, expected 3 or 4 dimensions, none of length 0",
+            code="hdf5.type",
             file=shown,
             where=where,
         )

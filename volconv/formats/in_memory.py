@@ -14,7 +14,7 @@ from ..geometry import Floats3, Geometry
 from ..region import Region
 from ..volume import OutputInfo, VolumeInfo
 from .commit import Unit
-from .rounding import to_stored
+from .rounding import count_not_finite, to_stored
 
 _BLOCK_VALUES = 1 << 16
 
@@ -52,7 +52,9 @@ class ArraySource:
         if array.dtype.kind not in "iuf":
             raise UsageError(f"found an array of type {array.dtype}, expected integers or floats")
         if spacing is not None and not (len(spacing) == 3 and all(0 < s < float("inf") for s in spacing)):
-            raise UsageError(f"found spacing {spacing}, expected three positive lengths D, H, W in mm")
+            raise UsageError(
+                f"found spacing {spacing}, expected three positive lengths D, H, W in mm", code="usage.spacing"
+            )
         self._array = array if array.ndim == 5 else array[None]
         count, channels, depth, height, width = self._array.shape
         shape = (depth, height, width)
@@ -121,7 +123,7 @@ class ArraySink:
 
     def __init__(self, info: OutputInfo) -> None:
         self.info = info
-        self.clipped = 0
+        self.clipped = self.not_finite = 0
         self.array: NDArray[Any] | None = None
         self._values: NDArray[Any] | None = None
 
@@ -135,7 +137,7 @@ class ArraySink:
         try:
             self._values = np.empty((self.info.batch, self.info.channels, *self.info.shape), self.info.dtype)
         except (MemoryError, ValueError) as error:  # ValueError: more bytes than an address can count
-            raise RunError(f"no memory for a result of {self.info.nbytes} bytes") from error
+            raise RunError(f"no memory for a result of {self.info.nbytes} bytes", code="memory.exhausted") from error
 
     def write(self, region: Region, values: NDArray[Any], batch: int = 0) -> None:
         """Write `values` (C, d, h, w) at `region` of volume `batch`; integers: half to even, clipped, counted."""
@@ -144,6 +146,7 @@ class ArraySink:
         stored, clipped = to_stored(values, self.info.dtype)
         self._values[batch][:, *region.slices()] = stored
         self.clipped += clipped
+        self.not_finite += count_not_finite(stored)
 
     def complete(self) -> None:
         """Do nothing: there is no disk."""

@@ -78,9 +78,13 @@ class InputFile:
             try:
                 count = os.preadv(self.fd, [out], offset)
             except OSError as error:
-                raise RunError(f"cannot be read: {error.strerror}", file=self.name) from error
+                raise RunError(f"cannot be read: {error.strerror}", code="run.io", file=self.name) from error
             if count == 0:
-                raise RunError(f"ends at byte {offset}, it became shorter while it was read", file=self.name)
+                raise RunError(
+                    f"ends at byte {offset}, it became shorter while it was read",
+                    code="run.input_changed",
+                    file=self.name,
+                )
             out = out[count:]
             offset += count
 
@@ -96,9 +100,15 @@ class InputFile:
         try:
             now = (_identity(os.fstat(self.fd)), _identity(self.path.stat()))
         except OSError as error:
-            raise RunError(f"the input is gone since it was opened: {error.strerror}", file=self.name) from error
+            raise RunError(
+                f"the input is gone since it was opened: {error.strerror}", code="run.input_changed", file=self.name
+            ) from error
         if now != (self._identity, self._identity):
-            raise RunError("the input changed while it was read; run again when it is complete", file=self.name)
+            raise RunError(
+                "the input changed while it was read; run again when it is complete",
+                code="run.input_changed",
+                file=self.name,
+            )
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
@@ -111,7 +121,7 @@ class InputFile:
         try:
             return os.pread(self.fd, count, offset)
         except OSError as error:
-            raise RunError(f"cannot be read: {error.strerror}", file=self.name) from error
+            raise RunError(f"cannot be read: {error.strerror}", code="run.io", file=self.name) from error
         except OverflowError as error:
             raise FormatError(f"points at byte {offset}, beyond any file", file=self.name) from error
 

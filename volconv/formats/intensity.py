@@ -159,7 +159,9 @@ class IntensitySource(ForwardingSource):
 
     def _fail(self, step: IntensityStep, found: str, expected: str) -> NoReturn:
         raise FormatError(
-            f"intensity step {describe_step(step)}: found {found}, expected {expected}", file=name_of(self.inner)
+            f"intensity step {describe_step(step)}: found {found}, expected {expected}",
+            code="volume.intensity",
+            file=name_of(self.inner),
         )
 
 

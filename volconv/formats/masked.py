@@ -42,12 +42,15 @@ def check_mask(scan: Source, mask: Source, has_place: bool = True) -> None:
     a, b = scan.info, mask.info
     if b.channels != 1 or b.batch != 1:
         raise FormatError(
-            f"found {b.channels * b.batch} volumes, expected a mask of one volume and one channel", file=name_of(mask)
+            f"found {b.channels * b.batch} volumes, expected a mask of one volume and one channel",
+            code="volume.mask",
+            file=name_of(mask),
         )
     if a.shape != b.shape:
         found, wanted = (",".join(map(str, info.shape)) for info in (b, a))
         raise FormatError(
             f"found a mask of D,H,W = {found}, expected the scan's grid: {name_of(scan)} has {wanted}",
+            code="volume.mask",
             file=name_of(mask),
         )
     if not has_place or a.geometry.affine is None or b.geometry.affine is None:
@@ -57,5 +60,6 @@ def check_mask(scan: Source, mask: Source, has_place: bool = True) -> None:
         raise FormatError(
             f"found a mask whose voxels lie up to {apart:.6g} mm from those of {name_of(scan)}, expected at most "
             f"{TOLERANCE_MM:g}",
+            code="volume.mask",
             file=name_of(mask),
         )

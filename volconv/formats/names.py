@@ -62,19 +62,21 @@ def parse_volume_name(name: str | Path) -> VolumeName:
     """
     text = str(name)
     if "\0" in text:
-        raise UsageError("found a NUL character in the name, expected a file name", file=text)
+        raise UsageError("found a NUL character in the name, expected a file name", code="usage.format", file=text)
     match = _DATASET.match(text)
     if match is not None:
         dataset = match[2].strip("/")
         if not dataset:
-            raise UsageError("found nothing behind the colon, expected a dataset such as :/data", file=text)
+            raise UsageError(
+                "found nothing behind the colon, expected a dataset such as :/data", code="usage.format", file=text
+            )
         return VolumeName(Path(match[1]), HDF5, "/" + dataset)
     path = Path(text)
     for format_name in SUFFIXES:
         if _suffix(path.name, format_name):
             return VolumeName(path, format_name)
     known = ", ".join((".nii", ".nii.gz", ".hdr/.img", *SUFFIXES[HDF5]))
-    raise UsageError(f"the name's ending says no format, expected one of {known}", file=text)
+    raise UsageError(f"the name's ending says no format, expected one of {known}", code="usage.format", file=text)
 
 
 def is_file_of(file: str, output: str, split: bool = False) -> bool:

@@ -68,7 +68,12 @@ def read_axes(dims: tuple[int, ...], channels: int | None, name: str) -> NiftiAx
         return NiftiAxes(ijk)
     if len(rest) > 2:
         found = " x ".join(map(str, dims))
-        raise FormatError(f"found {found} voxels, expected x, y, z, time and channels at most", file=name, where="dim")
+        raise FormatError(
+            f"found {found} voxels, expected x, y, z, time and channels at most",
+            code="nifti.dim",
+            file=name,
+            where="dim",
+        )
     times = rest[0]
     if len(rest) == 2:
         return NiftiAxes(ijk, channels=rest[1], batch=times, channel_step=times, batch_step=1)
@@ -77,7 +82,7 @@ def read_axes(dims: tuple[int, ...], channels: int | None, name: str) -> NiftiAx
     if channels == 1:
         return NiftiAxes(ijk, batch=times, batch_step=1)
     message = f"found {times} volumes, expected {channels} channels (the spec's input.channels) or a spec of 1 channel"
-    raise FormatError(message, file=name, where="dim[4]")
+    raise FormatError(message, code="volume.channels", file=name, where="dim[4]")
 
 
 def turn(triple: tuple[Number, ...], order: str) -> tuple[Number, Number, Number]:

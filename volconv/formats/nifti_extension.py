@@ -61,7 +61,7 @@ def _texts(entries: bytes, byte_order: str, name: str) -> list[str]:
             message = (
                 f"found {size} bytes, expected at least {_ENTRY} and no more than the {len(entries) - at} there are"
             )
-            raise FormatError(message, file=name, where="extension esize")
+            raise FormatError(message, code="nifti.extension", file=name, where="extension esize")
         if code == COMMENT:
             found.append(entries[at + _ENTRY : at + size].rstrip(b"\0").decode("utf-8", "replace"))
         at += size

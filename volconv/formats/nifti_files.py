@@ -39,7 +39,9 @@ def open_files(path: Path) -> list[InputFile]:
             return [named, found] if is_header else [found, named]
     named.close()
     what = "voxels are" if is_header else "header is"
-    raise FormatError(f"the pair's {what} missing: expected {path.with_name(stem + endings[0])}", file=str(path))
+    raise FormatError(
+        f"the pair's {what} missing: expected {path.with_name(stem + endings[0])}", code="nifti.pair", file=str(path)
+    )
 
 
 def is_gzip(file: InputFile) -> bool:
@@ -65,5 +67,5 @@ def read_header(file: InputFile, single: bool) -> NiftiHeader:
             message = "the header belongs to a pair, whose voxels are in an .img; name the file .hdr, beside its .img"
         else:
             message = "the header says that the voxels follow it; name the file .nii"
-        raise FormatError(message, file=file.name, where="magic")
+        raise FormatError(message, code="nifti.pair", file=file.name, where="magic")
     return header

@@ -197,8 +197,8 @@ class _Gate:
             remarks=tuple(self.remarks),
         )
 
-    def fail(self, where: str, found: object, expected: str) -> NoReturn:
-        raise FormatError(f"found {found}, expected {expected}", file=self.name, where=where)
+    def fail(self, where: str, found: object, expected: str, *, code: str) -> NoReturn:
+        raise FormatError(f"found {found}, expected {expected}", code=code, file=self.name, where=where)
 
     def check_signature(self) -> tuple[int, bool, Literal["<", ">"]]:
         """Return version, whether single, and the byte order (``<`` or ``>``)."""
@@ -212,28 +212,39 @@ class _Gate:
         if not version:
             if magic in _MAGIC and len(start) >= HEADER_BYTES[1]:
                 size = int.from_bytes(start[:4], "little")
-                self.fail("sizeof_hdr", size, f"{HEADER_BYTES[_MAGIC[magic][0]]} in either byte order")
-            raise FormatError(f"not a NIfTI file: {_describe(start)}", file=self.name)
+                self.fail(
+                    "sizeof_hdr",
+                    size,
+                    f"{HEADER_BYTES[_MAGIC[magic][0]]} in either byte order",
+                    code="nifti.sizeof_hdr",
+                )
+            raise FormatError(f"not a NIfTI file: {_describe(start)}", code="nifti.signature", file=self.name)
         wanted = HEADER_BYTES[version]
         if len(start) < wanted:
-            raise FormatError(f"the header is cut short: found {len(start)} bytes, expected {wanted}", file=self.name)
+            raise FormatError(
+                f"the header is cut short: found {len(start)} bytes, expected {wanted}",
+                code="nifti.header_truncated",
+                file=self.name,
+            )
         magic = start[344:348] if version == 1 else start[4:8]
         if magic not in _MAGIC or _MAGIC[magic][0] != version:
             if version == 1 and not any(magic):
                 message = "no NIfTI magic, so this is ANALYZE 7.5 at best, which does not say how the voxels lie"
-                raise FormatError(f"{message}; convert it to NIfTI", file=self.name, where="magic")
-            self.fail("magic", magic, " or ".join(repr(m) for m, (v, _) in _MAGIC.items() if v == version))
+                raise FormatError(f"{message}; convert it to NIfTI", code="nifti.magic", file=self.name, where="magic")
+            self.fail(
+                "magic", magic, " or ".join(repr(m) for m, (v, _) in _MAGIC.items() if v == version), code="nifti.magic"
+            )
         if version == 2 and start[8:12] != END_OF_LINE:
-            self.fail("magic", start[4:12], f"{magic + END_OF_LINE!r} (a copy as text damages it)")
+            self.fail("magic", start[4:12], f"{magic + END_OF_LINE!r} (a copy as text damages it)", code="nifti.magic")
         return version, _MAGIC[magic][1], byte_orders[wanted]
 
     def check_dims(self, raw: Any) -> tuple[int, ...]:
         dim = [int(n) for n in raw["dim"]]
         if not 1 <= dim[0] <= 7:
-            self.fail("dim[0]", dim[0], "1 to 7 axes")
+            self.fail("dim[0]", dim[0], "1 to 7 axes", code="nifti.dim")
         for axis in range(1, dim[0] + 1):
             if dim[axis] < 1:
-                self.fail(f"dim[{axis}]", dim[axis], "at least 1 voxel")
+                self.fail(f"dim[{axis}]", dim[axis], "at least 1 voxel", code="nifti.dim")
         return tuple(dim[1 : dim[0] + 1])
 
     def check_datatype(self, raw: Any) -> np.dtype[Any]:
@@ -241,14 +252,17 @@ class _Gate:
         if code not in DATATYPES:
             kind = _REFUSED.get(code, "unknown")
             self.fail(
-                "datatype", f"code {code} ({kind})", f"a real type of whole bytes: {', '.join(DATATYPES.values())}"
+                "datatype",
+                f"code {code} ({kind})",
+                f"a real type of whole bytes: {', '.join(DATATYPES.values())}",
+                code="nifti.datatype",
             )
         return np.dtype(DATATYPES[code])
 
     def check_offset(self, raw: Any, version: int, single: bool) -> int:
         value = raw["vox_offset"].item()
         if not isfinite(value) or value != int(value) or not 0 <= value < 2**63:
-            self.fail("vox_offset", value, "a whole number of bytes, not negative")
+            self.fail("vox_offset", value, "a whole number of bytes, not negative", code="nifti.vox_offset")
         # nifti1.h: less than 352 in a .nii means 352; voxels never start inside the header.
         return max(int(value), SINGLE_OFFSET[version]) if single else int(value)
 
@@ -257,9 +271,9 @@ class _Gate:
         if slope == 0 or isnan(slope):
             return 1.0, 0.0
         if not isfinite(slope):
-            self.fail("scl_slope", slope, "a finite number")
+            self.fail("scl_slope", slope, "a finite number", code="nifti.scaling")
         if not isfinite(intercept):
-            self.fail("scl_inter", intercept, "a finite number")
+            self.fail("scl_inter", intercept, "a finite number", code="nifti.scaling")
         return slope, intercept
 
     def check_pixdim(self, raw: Any, ndim: int) -> tuple[float, ...]:
@@ -267,7 +281,7 @@ class _Gate:
         pixdim = raw["pixdim"]
         for axis in range(1, min(ndim, 3) + 1):
             if not isfinite(pixdim[axis]):
-                self.fail(f"pixdim[{axis}]", pixdim[axis], "a finite length")
+                self.fail(f"pixdim[{axis}]", pixdim[axis], "a finite length", code="nifti.pixdim")
         for axis in range(1, 8):
             if axis > ndim and not isfinite(pixdim[axis]):
                 pixdim[axis] = 0
@@ -299,7 +313,7 @@ class _Gate:
     def read_sform(self, raw: Any) -> NDArray[np.float64]:
         for row in ("srow_x", "srow_y", "srow_z"):
             if not np.isfinite(raw[row]).all():
-                self.fail(row, raw[row].tolist(), "finite numbers")
+                self.fail(row, raw[row].tolist(), "finite numbers", code="nifti.sform")
         return make_sform([raw["srow_x"], raw["srow_y"], raw["srow_z"]])
 
     def read_qform(self, raw: Any, version: int, needed: bool) -> NDArray[np.float64] | None:
@@ -315,10 +329,13 @@ class _Gate:
         except ValueError:
             wrong = "quatern"
         if needed and wrong != "quatern":
-            self.fail(wrong, float(raw[wrong]), "a finite number")
+            self.fail(wrong, float(raw[wrong]), "a finite number", code="nifti.qform")
         if needed:
             self.fail(
-                wrong, [float(raw[f"quatern_{x}"]) for x in "bcd"], "a unit quaternion, squares of at most 1 in all"
+                wrong,
+                [float(raw[f"quatern_{x}"]) for x in "bcd"],
+                "a unit quaternion, squares of at most 1 in all",
+                code="nifti.qform",
             )
         self.remarks.append(f"{wrong} is damaged, so the qform is left out; the sform says where the voxels lie")
         return None
@@ -337,7 +354,7 @@ class _Gate:
         norms = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
         spans = bool(np.isfinite([*norms, *affine[:3, 3]]).all() and (norms > 0).all())
         if not spans or abs(np.linalg.det(affine[:3, :3] / norms)) < _SMALLEST_VOLUME:
-            self.fail(where, affine[:3, :3].tolist(), "three axes that span a volume")
+            self.fail(where, affine[:3, :3].tolist(), "three axes that span a volume", code="nifti.affine")
 
 
 def _finite(*values: Any) -> tuple[float, ...]:

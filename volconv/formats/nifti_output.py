@@ -60,7 +60,9 @@ def output_dims(info: OutputInfo, layout: str) -> tuple[int, ...]:
 def check_storable(info: OutputInfo, name: str) -> None:
     """Raise `UsageError` for a type NIfTI does not have."""
     if info.dtype.name not in DATATYPES.values():
-        raise UsageError(f"NIfTI cannot hold {info.dtype}, only {', '.join(DATATYPES.values())}", file=name)
+        raise UsageError(
+            f"NIfTI cannot hold {info.dtype}, only {', '.join(DATATYPES.values())}", code="output.format", file=name
+        )
 
 
 def make_header(info: OutputInfo, layout: str, single: bool) -> bytes:

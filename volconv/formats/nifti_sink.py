@@ -21,7 +21,7 @@ from .nifti_axes import as_kji, turn, turn_region
 from .nifti_body import Body, GzipBody, PairBody, PlainBody
 from .nifti_output import check_storable, make_header
 from .nifti_window import BLOCK_VOXELS, Grid
-from .rounding import to_stored
+from .rounding import count_not_finite, to_stored
 from .turned import PLANES, TILE_BYTES, as_ordered, is_turned
 
 _ROUNDING_BYTES = 8 + 8 + 8 + 4
@@ -47,7 +47,7 @@ class NiftiSink:
         self.path: Path | None = body.paths[0]
         self.paths = body.paths
         self.scratch_bytes = body.scratch_bytes
-        self.clipped = 0
+        self.clipped = self.not_finite = 0
         self._body = body
         self._merging = Lock()
         self._grid = Grid(turn(info.shape, info.origin.axes), info.dtype.newbyteorder("<"))
@@ -137,6 +137,7 @@ class NiftiSink:
             native, clipped = to_stored(values[block.slices(box.start)], self.info.dtype)
             stored = as_ordered(native, self._grid.dtype)
             self.clipped += clipped
+            self.not_finite += count_not_finite(native)
             if ni == nx and nj == ny:
                 self._write_runs(first, block, stored[None, None])
             elif merge:
@@ -188,7 +189,7 @@ class SplitSink:
         self.path: Path | None = path
         self.paths = tuple(p for sink in sinks for p in sink.paths)
         self.scratch_bytes = sum(sink.scratch_bytes for sink in sinks)
-        self.clipped = 0
+        self.clipped = self.not_finite = 0
         self._sinks = sinks
 
     def window_bytes(self, shape: tuple[int, ...]) -> int:
@@ -209,6 +210,7 @@ class SplitSink:
         for sink, channel in zip(self._sinks, values, strict=True):
             sink.write(region, channel[None], batch)
         self.clipped = sum(sink.clipped for sink in self._sinks)
+        self.not_finite = sum(sink.not_finite for sink in self._sinks)
 
     @property
     def units(self) -> tuple[Unit, ...]:
@@ -267,7 +269,11 @@ def _open_one(
 ) -> NiftiSink:
     suffix = path.name[-len(name.suffix) :]
     if name.suffix in (".hdr.gz", ".img.gz"):
-        raise UsageError("pairs are written uncompressed; name the output .hdr, .img or .nii.gz", file=str(path))
+        raise UsageError(
+            "pairs are written uncompressed; name the output .hdr, .img or .nii.gz",
+            code="output.format",
+            file=str(path),
+        )
     header = make_header(info, layout, single=name.suffix.startswith(".nii"))
     if name.suffix == ".nii":
         return NiftiSink(PlainBody(path, force, header, info.nbytes), info)

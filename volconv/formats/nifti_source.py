@@ -25,6 +25,7 @@ from .nifti_files import is_gzip, open_files, read_header
 from .nifti_forms import make_base_affine
 from .nifti_header import INTENT_LABEL, NiftiHeader
 from .nifti_window import BUFFER_BYTES, ByteStore, Grid, Scaling, WindowReader
+from .rounding import OVERFLOW_NOTE, ROUNDING_NOTE
 from .scratch_file import ScratchFile
 
 _STRAY_LIMIT = 1 << 20
@@ -120,7 +121,9 @@ class NiftiSource:
             reader.read(volume, box, as_kji(out[channel], self._order))
         if reader.overflowed:
             reader.overflowed = False
-            self._warn_once("some values are beyond the type they are read as and became infinite")
+            self._warn_once(OVERFLOW_NOTE)
+        if reader.rounded:
+            self._warn_once(ROUNDING_NOTE)
 
     def digest(self) -> str:
         """Return the SHA-256 of the file, or of header and voxel file one after the other."""
@@ -165,19 +168,16 @@ class NiftiSource:
         if self._packed:
             self.spool_bytes = header.voxel_bytes
             if wanted > file.size * MAX_RATIO:
-                message = (
-                    f"expected {wanted} bytes when unpacked, found {file.size} bytes of gzip, which cannot hold them"
-                )
-                raise FormatError(message, file=file.name, where="dim")
+                message = f"found {file.size} bytes of gzip, expected more: they cannot hold {wanted} bytes"
+                raise FormatError(message, code="nifti.dim", file=file.name, where="dim")
             return
         if file.size < header.offset:
             message = f"found {header.offset}, expected a place inside the file of {file.size} bytes"
-            raise FormatError(message, file=file.name, where="vox_offset")
+            raise FormatError(message, code="nifti.vox_offset", file=file.name, where="vox_offset")
         if file.size < wanted:
-            message = (
-                f"the voxels are cut short: expected {header.voxel_bytes} bytes, found {file.size - header.offset}"
-            )
-            raise FormatError(message, file=file.name)
+            found = f"found {file.size - header.offset} bytes, expected {header.voxel_bytes}"
+            message = f"the voxels are cut short: {found}"
+            raise FormatError(message, code="nifti.voxels_truncated", file=file.name)
         if file.size > wanted:
             self.warnings.append(f"{file.size - wanted} stray bytes after the voxels were passed over")
 
@@ -191,7 +191,9 @@ class NiftiSource:
         try:
             memory = np.empty(size, dtype=np.uint8)
         except (MemoryError, ValueError) as error:
-            raise BudgetError(f"unpacked it takes {size} bytes, more than there is", file=self._voxels.name) from error
+            raise BudgetError(
+                f"unpacked it takes {size} bytes, more than there is", code="memory.budget", file=self._voxels.name
+            ) from error
         at = 0
         for part in self._unpack():
             memory[at : at + len(part)] = np.frombuffer(part, dtype=np.uint8)
@@ -215,13 +217,15 @@ class NiftiSource:
             part = stream.read(min(_UNPACK_BLOCK, skipping if skipping > 0 else stream.expected - stream.produced))
             if not part:
                 found = f"found {stream.produced} bytes when unpacked, expected {stream.expected}"
-                raise FormatError(f"the voxels are cut short: {found}", file=self._voxels.name)
+                raise FormatError(
+                    f"the voxels are cut short: {found}", code="nifti.voxels_truncated", file=self._voxels.name
+                )
             if skipping <= 0:
                 yield part
         stray = stream.drain(_STRAY_LIMIT)
         if stray > _STRAY_LIMIT:
             found = f"more than {_STRAY_LIMIT} bytes follow the voxels, expected {stream.expected} bytes when unpacked"
-            raise FormatError(found, file=self._voxels.name)
+            raise FormatError(found, code="nifti.trailing_bytes", file=self._voxels.name)
         if stray or stream.stray:
             self._warn_once(f"{stray + stream.stray} stray bytes after the voxels were passed over")
 
@@ -245,7 +249,11 @@ def with_spacing(header: NiftiHeader, spacing_mm: Floats3 | None, order: str, na
         if own is None or np.allclose(own, spacing_mm, rtol=_SPACING_TOLERANCE, atol=0):
             return header
         said = ", ".join(f"{s:g}" for s in own)
-        raise UsageError(f"the header says a spacing of {said} mm; --spacing is for files that do not say", file=name)
+        raise UsageError(
+            f"the header says a spacing of {said} mm; --spacing is for files that do not say",
+            code="usage.spacing",
+            file=name,
+        )
     zooms = tuple(s / header.unit_mm for s in turn(spacing_mm, order))
     ijk = read_axes(header.dims, None, name).ijk
     pixdim = (header.pixdim[0], *zooms, *header.pixdim[4:])

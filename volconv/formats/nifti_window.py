@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..geometry import Triple
 from ..region import Region
+from .rounding import exceeds_float64
 from .turned import PLANES, TILE_BYTES, fill_turned, is_turned
 
 BLOCK_BYTES = 1 << 20
@@ -92,6 +93,7 @@ class WindowReader:
         self.grid = grid
         self.scaling = scaling
         self.overflowed = False
+        self.rounded = False
 
     def read(self, volume: int, box: Region, out: NDArray[Any]) -> None:
         """Read `box` (k, j, i) of the file's `volume`-th volume into `out`, indexed (k, j, i) too."""
@@ -162,6 +164,7 @@ class WindowReader:
 
     def convert(self, raw: NDArray[Any], out: NDArray[Any], spare: NDArray[np.float64] | None) -> None:
         """Write the values of `raw` into `out`; `spare` holds at least as many float64."""
+        self.rounded |= exceeds_float64(raw, out.dtype)
         with np.errstate(over="call", invalid="ignore", under="ignore", call=self._note_overflow):
             if spare is None and self.scaling.is_identity:
                 np.copyto(out, raw, casting="unsafe")

@@ -52,7 +52,9 @@ def open_source(
     if order not in AXES:
         raise UsageError(f"found axes order {order!r}, expected one of {', '.join(AXES)}")
     if spacing_mm is not None and not (len(spacing_mm) == 3 and all(0 < s < float("inf") for s in spacing_mm)):
-        raise UsageError(f"found spacing {spacing_mm}, expected three positive lengths D,H,W in mm")
+        raise UsageError(
+            f"found spacing {spacing_mm}, expected three positive lengths D,H,W in mm", code="usage.spacing"
+        )
     volume = parse_volume_name(name)
     if volume.format == HDF5:
         from .hdf5_source import Hdf5Source
@@ -107,7 +109,7 @@ def open_sink(
 
         return Hdf5Sink(volume.path, volume.dataset or dataset, info, scratch=scratch, force=force)
     if dataset is not None:
-        raise UsageError("a dataset was named, but NIfTI holds one volume a file", file=str(name))
+        raise UsageError("a dataset was named, but NIfTI holds one volume a file", code="usage.format", file=str(name))
     from .nifti_sink import open_nifti_sink
 
     return open_nifti_sink(volume, info, scratch=scratch, force=force, channels=channels, threads=threads)

@@ -119,6 +119,7 @@ def find_turn(geometry: Geometry, codes: str, axes: str, name: str) -> Turn:
     if geometry.affine is None:
         raise FormatError(
             f"does not say which way its axes point, which input.orientation: {codes} needs; expected an affine",
+            code="volume.orientation",
             file=name,
         )
     from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform

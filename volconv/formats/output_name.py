@@ -79,7 +79,7 @@ def resolve_output(path: Path) -> Path:
     try:
         target = Path(os.path.realpath(path))
         if not target.parent.is_dir():
-            raise OutputError(f"the folder {target.parent} does not exist", file=str(path))
+            raise OutputError(f"the folder {target.parent} does not exist", code="output.folder", file=str(path))
         if target.is_symlink():
             raise OutputError("found a loop of symbolic links, expected a file name", file=str(path))
     except (OSError, ValueError) as error:
@@ -91,20 +91,26 @@ def resolve_output(path: Path) -> Path:
 
 def _check_existing(path: Path, status: os.stat_result, inputs: Iterable[Path], force: bool) -> None:
     if stat.S_ISDIR(status.st_mode):
-        raise OutputError("found a folder, expected a file name", file=str(path))
+        raise OutputError("found a folder, expected a file name", code="output.not_a_file", file=str(path))
     if not stat.S_ISREG(status.st_mode):
-        raise OutputError("found a pipe, device or socket, expected a file name", file=str(path))
+        raise OutputError(
+            "found a pipe, device or socket, expected a file name", code="output.not_a_file", file=str(path)
+        )
     for source in inputs:
         if _is_same_file(status, source):
-            raise OutputError(f"is the same file as the input {source}; name another output", file=str(path))
+            raise OutputError(
+                f"is the same file as the input {source}; name another output", code="output.is_input", file=str(path)
+            )
     if not force:
-        raise OutputError("exists; name another output, or replace it with --force", file=str(path))
+        raise OutputError(
+            "exists; name another output, or replace it with --force", code="output.exists", file=str(path)
+        )
 
 
 def check_absent(target: Path, name: str) -> None:
     """Raise `OutputError` if `target` has come to exist; `name` is for messages."""
     if os.path.lexists(target):
-        raise OutputError("exists now, written by someone else meanwhile", file=name)
+        raise OutputError("exists now, written by someone else meanwhile", code="output.exists", file=name)
 
 
 def _is_same_file(status: os.stat_result, source: Path) -> bool:
@@ -126,5 +132,5 @@ def _probe(path: Path, target: Path) -> None:
             probe.unlink(missing_ok=True)  # another process may have taken it for a left-over
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise BudgetError(f"no room in {target.parent}", file=str(path)) from error
+            raise BudgetError(f"no room in {target.parent}", code="disk.budget", file=str(path)) from error
         raise OutputError(f"cannot be written: {error.strerror}", file=str(path)) from error

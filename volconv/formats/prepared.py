@@ -158,6 +158,7 @@ def _make_maps(source: Source, preparation: Preparation) -> AxisMaps:
     if spacing_mm is None:
         raise FormatError(
             "does not say its spacing, which input.spacing needs; expected an affine, or --spacing D,H,W",
+            code="volume.spacing",
             file=name_of(source),
         )
     return make_axis_maps(source.info.shape, spacing_mm, preparation.spacing_mm)

@@ -8,6 +8,9 @@ from typing import Any
 
 from .names import HDF5, parse_volume_name
 
+_SIGN = "volconv"
+"""A key that every record has."""
+
 
 def read_record(name: str | Path) -> dict[str, Any] | None:
     """Return the record in the volume `name`, or None where it has none.
@@ -32,9 +35,9 @@ def read_record(name: str | Path) -> dict[str, Any] | None:
 
 
 def parse_record(text: str) -> dict[str, Any] | None:
-    """Return the JSON object that `text` spells, or None if it spells none: files carry other comments too."""
+    """Return the record that `text` spells, or None: files carry other comments too, in JSON and naming patients."""
     try:
         record = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) else None
+    return record if isinstance(record, dict) and _SIGN in record else None

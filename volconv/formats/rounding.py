@@ -54,6 +54,30 @@ def to_stored(values: NDArray[Any], dtype: np.dtype[Any]) -> tuple[NDArray[Any],
     return out, count
 
 
+OVERFLOW_NOTE = "some values are beyond the type they are read as and became infinite"
+ROUNDING_NOTE = "some integers are beyond 2^53 and were rounded on the way to floats"
+
+
+def exceeds_float64(stored: NDArray[Any], out: np.dtype[Any]) -> bool:
+    """Return whether integers of `stored` lose digits that float64 does not have before they become `out`."""
+    if stored.dtype.kind not in "iu" or stored.dtype.itemsize < 8 or out.kind != "f" or not stored.size:
+        return False
+    return int(stored.max()) > 2**53 or int(stored.min()) < -(2**53)
+
+
+def count_not_finite(values: NDArray[Any]) -> int:
+    """Return how many of `values` are NaN or infinite.
+
+    A sum tells whether there are any, in a tenth of the time of counting; one that overflows is counted for nothing.
+    """
+    if values.dtype.kind != "f":
+        return 0
+    with np.errstate(all="ignore"):
+        if np.isfinite(values.sum(dtype=np.promote_types(values.dtype, np.float32))):
+            return 0
+    return values.size - int(np.count_nonzero(np.isfinite(values)))
+
+
 def _clip_integers(values: NDArray[Any], dtype: np.dtype[Any], limits: np.iinfo[Any]) -> tuple[NDArray[Any], int]:
     """Clip one integer type to another; NumPy compares integers with Python ones exactly, whatever their signs."""
     low, high = values < limits.min, values > limits.max

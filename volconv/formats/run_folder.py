@@ -139,7 +139,7 @@ def _lock(fd: int, output: Path) -> bool:
         holder = _read_holder(fd)
         _close(fd)
         raise OutputError(
-            f"is being written by {holder}; wait for it, or name another output", file=str(output)
+            f"is being written by {holder}; wait for it, or name another output", code="output.busy", file=str(output)
         ) from error
     except OSError:
         return False

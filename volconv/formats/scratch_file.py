@@ -7,7 +7,7 @@ import errno
 import os
 from pathlib import Path
 
-from ..errors import BudgetError, RunError
+from ..errors import BudgetError, RunError, io_code
 from .atomic import read_all, reserve, write_all
 
 
@@ -43,8 +43,10 @@ class ScratchFile:
         except OSError as error:
             self.close()
             if error.errno == errno.ENOSPC:
-                raise BudgetError(f"no room in the scratch folder {folder}", file=name) from error
-            raise RunError(f"cannot write into the scratch folder {folder}: {error.strerror}", file=name) from error
+                raise BudgetError(f"no room in the scratch folder {folder}", code="disk.budget", file=name) from error
+            raise RunError(
+                f"cannot write into the scratch folder {folder}: {error.strerror}", code=io_code(error), file=name
+            ) from error
         try:
             reserve(self.fd, size, name)
         except BaseException:

@@ -110,6 +110,7 @@ def check_same_grid(first: Source, other: Source, tolerance_mm: float = TOLERANC
         raise FormatError(
             f"has {_words(b.shape, b.batch)}, but {name_of(first)} has {_words(a.shape, a.batch)}; inputs of one run "
             "must lie on one grid",
+            code="volume.grid",
             file=name_of(other),
         )
     if a.geometry.affine is None or b.geometry.affine is None:
@@ -119,6 +120,7 @@ def check_same_grid(first: Source, other: Source, tolerance_mm: float = TOLERANC
         raise FormatError(
             f"its voxels lie up to {apart:.6g} mm from those of {name_of(first)}, expected at most {tolerance_mm:g}; "
             "inputs of one run must lie on one grid",
+            code="volume.grid",
             file=name_of(other),
         )
 

@@ -101,7 +101,9 @@ class StoredVolume:
         try:
             return np.empty((self.info.channels, *self.info.shape), self.info.dtype)
         except (MemoryError, ValueError) as error:
-            raise RunError(f"no memory for a result of {self.nbytes} bytes", file=self._name) from error
+            raise RunError(
+                f"no memory for a result of {self.nbytes} bytes", code="memory.exhausted", file=self._name
+            ) from error
 
     def digest(self) -> str:
         """Return nothing: it is no input."""

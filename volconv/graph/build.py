@@ -45,6 +45,7 @@ def build_graph(spec: Spec, wire: Wire, loader: TensorLoader, extra_outputs: tup
         place = spec.input.place
         raise ShapeError(
             f"found an input of {wire.channels} channels, expected {spec.input.channels} (input.channels)",
+            code="volume.channels",
             file=spec.source or None,
             where=str(place) or None,
         )
@@ -101,6 +102,7 @@ def _find_reader(stage: Stage, dialect: Dialect) -> OpReader:
         place = stage.places.get("op", stage.place)
         raise SpecError(
             f"found op {stage.op!r}, expected one of {list_names(dialect.readers)}{nearest(stage.op, dialect.readers)}",
+            code="spec.unknown",
             file=place.file or None,
             where=str(place) or None,
         )
@@ -156,7 +158,10 @@ def _check_values(reader: OpReader, op: Op, tensors: Mapping[str, Array], dtype:
     except WeightsError as error:
         place = stage.place
         raise WeightsError(
-            f"stage {stage.name!r} ({stage.op}): {error.message}", file=place.file or None, where=str(place) or None
+            f"stage {stage.name!r} ({stage.op}): {error.message}",
+            code=error.code,
+            file=place.file or None,
+            where=str(place) or None,
         ) from error
 
 
@@ -184,6 +189,7 @@ def _finite(tensor: Array, dtype: str, stage: Stage, name: str) -> Array:
     if bad:
         raise WeightsError(
             f"stage {stage.name!r}: {name} has {bad} values that are not finite in {dtype}, expected none",
+            code="weights.not_finite",
             file=stage.place.file or None,
             where=str(stage.place) or None,
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..dialects import DEFAULT
-from ..errors import SpecError, WeightsError
+from ..errors import BudgetError, SpecError, WeightsError
 from ..ops.activations import Activation
 from ..ops.base import Array, Op, Wire
 from ..ops.batch_norm import BatchNorm
@@ -20,6 +20,7 @@ from ..ops.keras_layout import KERAS, as_keras, keras_key
 from ..ops.layer_norm import LayerNorm
 from ..ops.reader import Dialect, OpReader
 from ..ops.registry import find_layouts, get_dialect
+from ..settings import usable_memory
 from ..spec.model import FileSource, GeneratorSource, InitSource, InlineSource, KeySource, Spec, Stage, TensorSource
 from ..spec.paths import resolve_inside
 from ..values import Place, Values
@@ -29,6 +30,11 @@ from ..weights.inline import make_inline
 
 if TYPE_CHECKING:
     from ..weights.store import WeightsStore
+
+_BYTES_DRAWN = 24
+"""Of each random number while it is made: its word, the fraction, the result."""
+_UNASKED = 1 << 26
+"""Bytes that are taken without a look at the memory there is, which takes a millisecond."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,12 @@ class TensorLoader:
 
     def initialise(self, source: InitSource, op: Op, reader: OpReader, name: str, stage: Stage) -> Array:
         """Return random numbers from the dialect's distribution for tensor `name` of `stage`."""
+        needed = prod(reader.stored_shapes(op)[name]) * _BYTES_DRAWN
+        if needed > _UNASKED and needed > (at_hand := usable_memory()):
+            message = (
+                f"stage {stage.name!r} ({stage.op}): making its {name} takes {needed} bytes, {at_hand} are at hand"
+            )
+            raise BudgetError(message, file=stage.place.file or None, where=str(stage.place) or None)
         return initial_tensor(self.dialect, op, reader, name, source.seed, f"{stage.name}.{name}")
 
     @property
@@ -159,7 +171,7 @@ class TensorLoader:
             place = source.place if source.place.line else stage.place
             raise SpecError(
                 f"stage {stage.name!r} ({stage.op}) wants {source.key!r} from a weights file and none is named; "
-                f"give weights: at the top, -w FILE, or {_remedy(source)} in the stage",
+                f"give weights: at the top, -w FILE, or {_remedy(source)} in the stage", code="spec.weights",
                 file=place.file or None, where=str(place) or None,
             )  # fmt: skip
         return self._open(resolve_inside(self.spec.folder, named.file, named.place), prefix)
@@ -218,7 +230,11 @@ def only_key(store: WeightsStore) -> str:
     keys = list(store)
     if len(keys) != 1:
         some = ", ".join([*keys[:8], *(["…"] if len(keys) > 8 else [])])
-        raise WeightsError(f"found {len(keys)} tensors ({some}), expected key: to choose one", file=str(store.path))
+        raise WeightsError(
+            f"found {len(keys)} tensors ({some}), expected key: to choose one",
+            code="weights.ambiguous",
+            file=str(store.path),
+        )
     return keys[0]
 
 
@@ -259,6 +275,7 @@ def check_shape(found: tuple[int, ...], wanted: Wanted, what: str, place: Place)
     expected = " or ".join(map(str, wanted.shapes))
     raise WeightsError(
         f"{what}: found shape {found}, expected {expected}{_layout_hint(found, wanted)}",
+        code="weights.shape",
         file=place.file or None,
         where=str(place) or None,
     )

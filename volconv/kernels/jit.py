@@ -47,7 +47,7 @@ try:
 
     from .parts import whole_only
 except (ImportError, OSError) as error:  # numba refuses versions of NumPy and llvmlite that it was not built for
-    raise RunError(f"numba cannot be loaded: {error}") from error
+    raise RunError(f"numba cannot be loaded: {error}", code="run.library") from error
 
 __all__ = [
     "Kernel",
@@ -232,7 +232,10 @@ def _make_kernel(spec: KernelSpec) -> Kernel:
     # The name goes into the machine code's symbols; specialisations of one kernel must not share it.
     function.__name__ = function.__qualname__ = "".join(c if c.isalnum() else "_" for c in spec.label)
     if numba.config.DISABLE_JIT:
-        raise RunError("NUMBA_DISABLE_JIT is set, and volconv's kernels cannot run without being compiled: unset it")
+        raise RunError(
+            "NUMBA_DISABLE_JIT is set, and volconv's kernels cannot run without being compiled: unset it",
+            code="run.library",
+        )
     dispatcher = numba.njit(parallel=dict(_PARALLEL) if parallel else False, **_OPTIONS)(function)
     dispatcher._cache = _DispatcherCache(spec)
     with whole_only(dispatcher.targetctx, function.__qualname__):

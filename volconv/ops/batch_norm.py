@@ -77,7 +77,8 @@ def check_statistics(op: BatchNorm, tensors: Mapping[str, Array], dtype: str) ->
     if wrong.size:
         at = int(wrong[0])
         raise WeightsError(
-            f"running_var + eps is {variance[at]:g} in channel {at} ({wrong.size} such), expected more than 0"
+            f"running_var + eps is {variance[at]:g} in channel {at} ({wrong.size} such), expected more than 0",
+            code="weights.not_finite",
         )
     with np.errstate(over="ignore"):
         parts = [part.astype(dtype) for part in scale_and_shift(op, tensors)]
@@ -86,5 +87,6 @@ def check_statistics(op: BatchNorm, tensors: Mapping[str, Array], dtype: str) ->
         at = int(wrong[0])
         raise WeightsError(
             f"scale {parts[0][at]:g} and shift {parts[1][at]:g} in channel {at} ({wrong.size} such), expected numbers "
-            f"that are finite in {dtype}"
+            f"that are finite in {dtype}",
+            code="weights.not_finite",
         )

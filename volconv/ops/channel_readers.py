@@ -33,7 +33,9 @@ def _linear_reader(dialect: str) -> OpReader:
         values.refuse_unknown((*_LINEAR, "bias", *(["compute_mode"] if dialect == "megengine" else [])))
         shape = context.weight_shape
         if shape is not None and len(shape) != 2:
-            values.fail("weight", f"a weight of shape {shape}", "2 axes: out_features, in_features")
+            values.fail(
+                "weight", f"a weight of shape {shape}", "2 axes: out_features, in_features", code="weights.shape"
+            )
         inside = values.integer("in_features", context.in_channels, minimum=1)
         if inside != context.in_channels:
             values.fail("in_features", str(inside), f"{context.in_channels}, the channels of the stage's input")

@@ -54,7 +54,8 @@ def refuse_unknown(values: Values, known: Iterable[str], refused: Mapping[str, s
     """Raise for the first key the dialect does not know, with the reason where `refused` gives one."""
     for key in values.items:
         if key in refused:
-            values.fail(key, f"{key} {describe(values.get(key))}", f"no such key here: {refused[key]}")
+            expected = f"no such key here: {refused[key]}"
+            values.fail(key, f"{key} {describe(values.get(key))}", expected, code="spec.unknown")
     values.refuse_unknown((*known, "bias"))
 
 
@@ -112,7 +113,7 @@ def _check_axes(values: Values, shape: Ints, rank: int) -> None:
     expected = f"{rank + 2} axes, two of channels and {rank} of the kernel"
     if len(shape) == rank + 3:
         expected += f"; {rank + 3}, groups first, are MegEngine's: weights: {{file: …, layout: megengine}}"
-    values.fail("weight", f"a weight of shape {shape}", expected)
+    values.fail("weight", f"a weight of shape {shape}", expected, code="weights.shape")
 
 
 def read_sizes(values: Values, key: str, rank: int, *, broadcast_one: bool = False) -> Ints:

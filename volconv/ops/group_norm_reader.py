@@ -130,7 +130,8 @@ def _check_size(values: Values, context: Context, channels: int, rules: Rules) -
 def _refuse_unknown(values: Values, rules: Rules) -> None:
     for key in values.items:
         if key in rules.refused:
-            values.fail(key, f"{key} {describe(values.get(key))}", f"no such key here: {rules.refused[key]}")
+            expected = f"no such key here: {rules.refused[key]}"
+            values.fail(key, f"{key} {describe(values.get(key))}", expected, code="spec.unknown")
     values.refuse_unknown(rules.parameters)
 
 

@@ -22,7 +22,9 @@ def get_dialect(name: str) -> Dialect:
     names = dialect_names()
     if name not in names:
         hint = nearest(name, names)
-        raise SpecError(f"found dialect {show(repr(name))}, expected one of {', '.join(names)}{hint}")
+        raise SpecError(
+            f"found dialect {show(repr(name))}, expected one of {', '.join(names)}{hint}", code="spec.unknown"
+        )
     dialect: Dialect = import_module(f"{__package__}.dialects.{name}").DIALECT
     return dialect
 

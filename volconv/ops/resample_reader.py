@@ -101,7 +101,8 @@ def _plain(value: Any) -> Any:
 def _refuse(values: Values, parameters: Iterable[str], refused: Mapping[str, str]) -> None:
     for key in values.items:
         if key in refused:
-            values.fail(key, f"{key} {describe(values.get(key))}", f"no such key here: {refused[key]}")
+            expected = f"no such key here: {refused[key]}"
+            values.fail(key, f"{key} {describe(values.get(key))}", expected, code="spec.unknown")
     values.refuse_unknown(parameters)
 
 

@@ -17,6 +17,9 @@ from .model import Edges
 Counts = tuple[int, int, int]
 Cuts = tuple[AxisCut, AxisCut, AxisCut]
 
+MOST_CUTS = 2048
+"""Tiles along an axis at most: what no disk holds must not keep the planner busy, or a header would be a trap."""
+
 
 def format_bytes(size: float) -> str:
     """Return `size` in the largest fitting binary unit, as ``--memory`` takes it."""
@@ -122,10 +125,11 @@ def _price_of_shrinking(here: Cost, there: Cost) -> float:
 
 
 def _finer(counts: Counts, axis: int, length: int) -> Counts | None:
-    if counts[axis] >= length:
+    most = min(length, MOST_CUTS)
+    if counts[axis] >= most:
         return None
     finer = list(counts)
-    finer[axis] = min(length, max(counts[axis] + 1, counts[axis] * 4 // 3))
+    finer[axis] = min(most, max(counts[axis] + 1, counts[axis] * 4 // 3))
     return (finer[0], finer[1], finer[2])
 
 

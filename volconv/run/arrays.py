@@ -122,7 +122,7 @@ class ArrayRun:
             try:
                 results[name] = memory.take(shape, self._dtype)
             except (MemoryError, ValueError) as error:  # ValueError: more bytes than an address can count
-                raise RunError(f"no memory for a result of shape {shape}") from error
+                raise RunError(f"no memory for a result of shape {shape}", code="memory.exhausted") from error
         return results
 
 

@@ -65,7 +65,7 @@ class GatheredLabels:
         try:
             self._labels: NDArray[Any] = np.zeros(shape, held_dtype(list(chains.values())))
         except MemoryError as error:
-            raise RunError(f"no memory for a label map of shape {shape}") from error
+            raise RunError(f"no memory for a label map of shape {shape}", code="memory.exhausted") from error
 
     def write(self, region: Region, values: NDArray[Any], batch: int = 0) -> None:
         """Take `values` (C, d, h, w), whole numbers of any type, at `region` of volume `batch`."""
@@ -79,7 +79,9 @@ class GatheredLabels:
                 labels = self._labels[batch] if n == len(outputs) - 1 else self._labels[batch].copy()
                 change_labels(chain, labels)
             except MemoryError as error:
-                raise RunError(f"no memory to finish the label map {output!r}; give a smaller --memory") from error
+                raise RunError(
+                    f"no memory to finish the label map {output!r}; give a smaller --memory", code="memory.exhausted"
+                ) from error
             out[output] = labels
         return out
 

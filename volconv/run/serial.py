@@ -189,5 +189,6 @@ def explain_memory(plan: Plan, tile: Tile) -> Iterator[None]:
     except MemoryError as error:
         raise RunError(
             f"tile {tile.index} ran out of memory, where the plan needs {format_bytes(plan.peak_bytes)}; "
-            "give a smaller --memory"
+            "give a smaller --memory",
+            code="memory.exhausted",
         ) from error

@@ -7,7 +7,7 @@ import re
 from bisect import bisect_right
 
 from ..values import Place, describe
-from .tree import MAX_DEPTH, MAX_NODES, Node, fail_at, has_surrogates, read_number
+from .tree import MAX_DEPTH, MAX_NODES, Node, fail_text, has_surrogates, read_number
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?(?![0-9A-Za-z_.+-])")
@@ -27,7 +27,12 @@ def read_json(text: str, file: str) -> Node:
         than `MAX_NODES` values, deeper than `MAX_DEPTH`.
     """
     if text.count(",") > MAX_NODES:
-        fail_at(Place(file), f"more than {MAX_NODES} values", "fewer; large weights go in a weights file")
+        fail_text(
+            Place(file),
+            f"more than {MAX_NODES} values",
+            "fewer; large weights go in a weights file",
+            code="spec.too_large",
+        )
     return _Reader(text, file).read()
 
 
@@ -51,8 +56,8 @@ class _Reader:
         line = bisect_right(self.line_starts, at)
         return line, at - self.line_starts[line - 1] + 1
 
-    def _fail(self, found: str, expected: str, at: int | None = None) -> None:
-        fail_at(Place(self.file, *self._position(self.at if at is None else at)), found, expected)
+    def _fail(self, found: str, expected: str, at: int | None = None, *, code: str = "spec.text") -> None:
+        fail_text(Place(self.file, *self._position(self.at if at is None else at)), found, expected, code=code)
 
     def _peek(self) -> str:
         """Skip white space and return the next character, empty at the end."""
@@ -69,10 +74,12 @@ class _Reader:
         position = self._position(self.at)
         self.nodes += 1
         if self.nodes > MAX_NODES:
-            self._fail(f"more than {MAX_NODES} values", "fewer; large weights go in a weights file")
+            self._fail(
+                f"more than {MAX_NODES} values", "fewer; large weights go in a weights file", code="spec.too_large"
+            )
         if first in ("{", "["):
             if depth == MAX_DEPTH:
-                self._fail(f"values nested deeper than {MAX_DEPTH}", "fewer levels")
+                self._fail(f"values nested deeper than {MAX_DEPTH}", "fewer levels", code="spec.too_large")
             self.at += 1
             return Node(self._entries(depth + 1) if first == "{" else self._elements(depth + 1), *position)
         return Node(self._string() if first == '"' else self._scalar(), *position)

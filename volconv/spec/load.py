@@ -59,7 +59,9 @@ def _refuse_name(name: str) -> NoReturn:
     except ValueError:  # NUL in the name
         is_path = False
     hint = f"; the path of a spec ends in {', '.join(SUFFIXES)}" if is_path else nearest(name, names)
-    raise UsageError(f"found no preset {show(repr(name[:100]))}, expected one of {', '.join(names)}{hint}")
+    raise UsageError(
+        f"found no preset {show(repr(name[:100]))}, expected one of {', '.join(names)}{hint}", code="usage.preset"
+    )
 
 
 def parse_spec(
@@ -99,14 +101,24 @@ def parse_setting(text: str) -> tuple[str, Any]:
     """
     name, equals, value = text.partition("=")
     if not equals or not PARAMETER_NAME.match(name):
-        raise UsageError(f"found {show(repr(text[:60]))}, expected NAME=VALUE such as sigma=2mm", where="--set")
+        raise UsageError(
+            f"found {show(repr(text[:60]))}, expected NAME=VALUE such as sigma=2mm",
+            code="usage.parameter",
+            where="--set",
+        )
     where = f"--set {name}"
     try:
         item = Item(parse_tree(value, ""), "")
     except SpecError as error:
-        raise UsageError(f"{error.message} (in {show(repr(value[:60]))})", where=where) from error
+        raise UsageError(
+            f"{error.message} (in {show(repr(value[:60]))})", code="usage.parameter", where=where
+        ) from error
     scalars = item.elements() if isinstance(item.value, tuple) else [item]
     if any(s.value is None or isinstance(s.value, tuple | dict) for s in scalars):
         found = "nothing" if not value.strip() else show(repr(value[:60]))
-        raise UsageError(f"found {found}, expected a number, a length, text, true, false or a list", where=where)
+        raise UsageError(
+            f"found {found}, expected a number, a length, text, true, false or a list",
+            code="usage.parameter",
+            where=where,
+        )
     return name, item.plain()

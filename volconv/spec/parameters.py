@@ -91,7 +91,9 @@ def put_settings(
             known = f"one of {list_names(parameters)}" if parameters else "none, for this spec has no parameters"
             close = nearest(str(name), parameters)
             raise UsageError(
-                f"found no parameter {show(repr(name))[:80]}, expected {known}{close}", file=source or None
+                f"found no parameter {show(repr(name))[:80]}, expected {known}{close}",
+                code="usage.parameter",
+                file=source or None,
             )
         out[name] = _put(parameters[name], value, source)
     return out
@@ -102,11 +104,11 @@ def _put(parameter: Parameter, value: object, source: str) -> Any:
     try:
         return _fit(parameter, Item(build_node(value), source).plain())
     except SpecError as error:
-        raise UsageError(error.message, file=source or None, where=where) from error
+        raise UsageError(error.message, code="usage.parameter", file=source or None, where=where) from error
     except _MisfitError as misfit:
         found, expected = misfit.args
         message = f"found {found}, expected {expected}"
-        raise UsageError(message, file=source or None, where=where) from misfit
+        raise UsageError(message, code="usage.parameter", file=source or None, where=where) from misfit
 
 
 def _fit(parameter: Parameter, value: Any) -> Any:

@@ -23,16 +23,18 @@ def check_path(text: str, place: Place) -> str:
         It is empty, absolute, leads out by ``..``, is a URL, is over 4096 characters, or holds control characters.
     """
     if not text or len(text) > _LONGEST or not text.isprintable():
-        fail_at(place, describe(text), f"a path of printable characters, at most {_LONGEST}")
+        fail_at(place, describe(text), f"a path of printable characters, at most {_LONGEST}", code="spec.path")
     if _URL.match(text):
-        fail_at(place, f"the address {describe(text)}", f"{_ALLOWED}; nothing is fetched from a network")
+        fail_at(
+            place, f"the address {describe(text)}", f"{_ALLOWED}; nothing is fetched from a network", code="spec.path"
+        )
     if text.startswith(("/", "~")) or "\\" in text:
-        fail_at(place, describe(text), f"{_ALLOWED} (other files come by -w or --mask)")
+        fail_at(place, describe(text), f"{_ALLOWED} (other files come by -w or --mask)", code="spec.path")
     depth = 0
     for part in PurePosixPath(text).parts:
         depth += -1 if part == ".." else 1
         if depth < 0:
-            fail_at(place, describe(text), f"{_ALLOWED} (other files come by -w or --mask)")
+            fail_at(place, describe(text), f"{_ALLOWED} (other files come by -w or --mask)", code="spec.path")
     return text
 
 
@@ -56,7 +58,10 @@ def resolve_inside(folder: Path | None, text: str, place: Place) -> Path:
     check_path(text, place)
     if folder is None:
         fail_at(
-            place, f"the path {describe(text)}", "none, for this spec lies in no folder; files come by -w or --mask"
+            place,
+            f"the path {describe(text)}",
+            "none, for this spec lies in no folder; files come by -w or --mask",
+            code="spec.path",
         )
     try:
         root = folder.resolve(strict=True)
@@ -64,9 +69,19 @@ def resolve_inside(folder: Path | None, text: str, place: Place) -> Path:
         mode = path.lstat().st_mode
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a loop of links, in Python 3.11 and 3.12
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "a loop of links"
-        fail_at(place, f"{describe(text)}, which cannot be opened ({reason})", "a file in the spec's folder")
+        fail_at(
+            place,
+            f"{describe(text)}, which cannot be opened ({reason})",
+            "a file in the spec's folder",
+            code="spec.path",
+        )
     if not path.is_relative_to(root):
-        fail_at(place, f"{describe(text)}, which leads out of the spec's folder", f"{_ALLOWED} (others come by -w)")
+        fail_at(
+            place,
+            f"{describe(text)}, which leads out of the spec's folder",
+            f"{_ALLOWED} (others come by -w)",
+            code="spec.path",
+        )
     if not stat.S_ISREG(mode):
-        fail_at(place, f"{describe(text)}, which is no regular file", "a file in the spec's folder")
+        fail_at(place, f"{describe(text)}, which is no regular file", "a file in the spec's folder", code="spec.path")
     return path

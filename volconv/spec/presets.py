@@ -44,7 +44,8 @@ def preset_text(name: str) -> str:
     names = preset_names()
     if name not in names:
         raise UsageError(
-            f"found no preset {show(repr(name[:100]))}, expected one of {', '.join(names)}{nearest(name, names)}"
+            f"found no preset {show(repr(name[:100]))}, expected one of {', '.join(names)}{nearest(name, names)}",
+            code="usage.preset",
         )
     return _folder().joinpath(name + _SUFFIX).read_text(encoding="utf-8")
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from ..errors import MissingFileError, SpecError, show
 from ..values import Place
-from .tree import Node, fail_at
+from .tree import Node, fail_text
 
 MAX_BYTES = 2**20
 # The characters YAML calls printable, less the line breaks that only some editors count (NEL, LS, PS). Compiling the
@@ -50,15 +50,19 @@ def _refuse(path: Path, found: str) -> NoReturn:
 def decode(content: bytes, file: str) -> str:
     """Return UTF-8 `content` as text."""
     if len(content) > MAX_BYTES:
-        raise SpecError(f"found more than {MAX_BYTES} bytes, expected a spec; large weights go elsewhere", file=file)
+        raise SpecError(
+            f"found more than {MAX_BYTES} bytes, expected a spec; large weights go elsewhere",
+            code="spec.too_large",
+            file=file,
+        )
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        fail_at(Place(file, 1, 1), "UTF-16", "UTF-8")
+        fail_text(Place(file, 1, 1), "UTF-16", "UTF-8")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         good = content[: error.start].decode("utf-8")
         found = f"the byte 0x{content[error.start]:02x}, which is no UTF-8"
-        fail_at(Place(file, *position(good, len(good))), found, "UTF-8 text")
+        fail_text(Place(file, *position(good, len(good))), found, "UTF-8 text")
 
 
 def position(text: str, at: int) -> tuple[int, int]:
@@ -69,13 +73,15 @@ def position(text: str, at: int) -> tuple[int, int]:
 def parse_tree(text: str, file: str) -> Node:
     """Return the tree of `text`: JSON where `file` ends in ``.json``, else YAML 1.2."""
     if len(text) > MAX_BYTES:
-        raise SpecError(f"found more than {MAX_BYTES} characters, expected a spec", file=file or None)
+        raise SpecError(
+            f"found more than {MAX_BYTES} characters, expected a spec", code="spec.too_large", file=file or None
+        )
     body = text.removeprefix("\ufeff")
     unprintable = re.search(_UNPRINTABLE_ASCII if body.isascii() else _UNPRINTABLE, body)
     if unprintable is not None:
         found = f"the character {show(unprintable[0])}"
         hint = "; is this UTF-16?" if unprintable[0] == "\0" else ""
-        fail_at(Place(file, *position(body, unprintable.start())), found, f"printable text in UTF-8{hint}")
+        fail_text(Place(file, *position(body, unprintable.start())), found, f"printable text in UTF-8{hint}")
     if file.lower().endswith(".json"):
         from .json_tree import read_json
 

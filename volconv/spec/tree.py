@@ -61,9 +61,9 @@ class Item:
             return f"a list of {len(self.value)}"
         return describe(self.value)
 
-    def fail(self, expected: str, found: str | None = None) -> NoReturn:
+    def fail(self, expected: str, found: str | None = None, *, code: str = "spec.value") -> NoReturn:
         """Raise the `SpecError` that says what was found here and what was expected."""
-        fail_at(self.place, found or self.found, expected)
+        fail_at(self.place, found or self.found, expected, code=code)
 
     def entries(self, expected: str = "a mapping") -> dict[str, Item]:
         """Return the entries of a mapping."""
@@ -83,10 +83,16 @@ class Item:
         names = list(known)
         for key, entry in self.entries().items():
             if key in later:
-                entry.fail(f"one of {', '.join(names)}", f"the key {key}, which is not supported by this version")
+                entry.fail(
+                    f"one of {', '.join(names)}",
+                    f"the key {key}, which is not supported by this version",
+                    code="spec.unknown",
+                )
             if key not in names:
                 close = nearest(key, [*names, *later])
-                entry.fail(f"one of {', '.join(names)}{close}", f"unknown key {show(repr(key[:60]))}")
+                entry.fail(
+                    f"one of {', '.join(names)}{close}", f"unknown key {show(repr(key[:60]))}", code="spec.unknown"
+                )
 
     def text(self, expected: str = "text") -> str:
         """Return a string."""
@@ -126,9 +132,14 @@ def list_names(names: Iterable[str]) -> str:
     return ", ".join(listed) if len(listed) <= 20 else f"{', '.join(listed[:20])}, ..."
 
 
-def fail_at(place: Place, found: str, expected: str) -> NoReturn:
+def fail_at(place: Place, found: str, expected: str, *, code: str = "spec.value") -> NoReturn:
     """Raise the `SpecError` for `place`."""
-    raise SpecError(f"found {found}, expected {expected}", file=place.file or None, where=str(place) or None)
+    raise SpecError(f"found {found}, expected {expected}", code=code, file=place.file or None, where=str(place) or None)
+
+
+def fail_text(place: Place, found: str, expected: str, *, code: str = "spec.text") -> NoReturn:
+    """Raise the `SpecError` for text at `place` that no tree can be read from."""
+    fail_at(place, found, expected, code=code)
 
 
 def _plain(node: Node) -> Any:
@@ -167,7 +178,7 @@ def build_node(value: Any, line: int = 0, column: int = 0, depth: int = 0) -> No
         It is nested too deeply, holds NaN, infinity or an object that no spec can hold.
     """
     if depth > MAX_DEPTH:
-        raise SpecError(f"found values nested deeper than {MAX_DEPTH}, expected fewer levels")
+        raise SpecError(f"found values nested deeper than {MAX_DEPTH}, expected fewer levels", code="spec.too_large")
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, Mapping):

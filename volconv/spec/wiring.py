@@ -84,9 +84,9 @@ def name_stages(items: Sequence[Item], kinds: Sequence[str], given: Mapping[str,
         name = read_name(entry)
         if name in given:
             whose = "the volume" if name == given[name] == VOLUME else "what the block reads"
-            entry.fail(f"another name: {name} is {whose}")
+            entry.fail(f"another name: {name} is {whose}", code="spec.wiring")
         if name in taken:
-            entry.fail("a name of its own", f"the name {name!r}, which {taken[name].key} has")
+            entry.fail("a name of its own", f"the name {name!r}, which {taken[name].key} has", code="spec.wiring")
         taken[name] = item
     out: list[str] = []
     counts: dict[str, int] = {}
@@ -117,11 +117,13 @@ def _read_input(entry: Item, scope: Scope, index: int) -> str:
     name = entry.text("the name of an earlier stage, or input")
     place = scope.places.get(name, -1)
     if place == index:
-        entry.fail("an earlier stage", f"{name!r}, the stage itself")
+        entry.fail("an earlier stage", f"{name!r}, the stage itself", code="spec.wiring")
     if place > index:
-        entry.fail("an earlier stage; stages are carried out in order", f"{name!r}, a later stage")
+        entry.fail("an earlier stage; stages are carried out in order", f"{name!r}, a later stage", code="spec.wiring")
     found = scope.find(name)
     if found is None:
         known = scope.known()
-        entry.fail(f"one of {list_names(known)}{nearest(name, known)}", f"no stage {describe(name)}")
+        entry.fail(
+            f"one of {list_names(known)}{nearest(name, known)}", f"no stage {describe(name)}", code="spec.wiring"
+        )
     return found

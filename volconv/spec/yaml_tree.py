@@ -24,7 +24,7 @@ from ruamel.yaml.scanner import Scanner
 
 from ..errors import SpecError
 from ..values import Place, describe
-from .tree import MAX_DEPTH, MAX_NODES, Node, fail_at, has_surrogates, read_number
+from .tree import MAX_DEPTH, MAX_NODES, Node, fail_text, has_surrogates, read_number
 
 _NULL = {"", "~", "null", "Null", "NULL"}
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -76,13 +76,13 @@ def read_yaml(text: str, file: str) -> Node:
             builder.add(event)
     except _RefusedError as refused:
         mark, found, expected = refused.args
-        fail_at(_place(file, mark), found, expected)
+        fail_text(_place(file, mark), found, expected)
     except SpecError:
         raise
     except MarkedYAMLError as error:
-        fail_at(_place(file, error.problem_mark or error.context_mark), f"no YAML: {_problem(error)}", "YAML 1.2")
+        fail_text(_place(file, error.problem_mark or error.context_mark), f"no YAML: {_problem(error)}", "YAML 1.2")
     except (YAMLError, ValueError, OverflowError) as error:  # chr() of an escape beyond Unicode raises ValueError
-        fail_at(Place(file, *builder.position), f"no YAML: {error}", "YAML 1.2")
+        fail_text(Place(file, *builder.position), f"no YAML: {error}", "YAML 1.2")
     return builder.finish()
 
 
@@ -99,14 +99,24 @@ def _check_ahead(text: str, file: str) -> None:
     if tab >= 0:
         line = text.count("\n", 0, tab) + 1
         column = tab - text.rfind("\n", 0, tab)
-        fail_at(Place(file, line, column), "a tab", "spaces (in a quoted text, \\t)")
+        fail_text(Place(file, line, column), "a tab", "spaces (in a quoted text, \\t)")
     word = _ENDLESS.search(text)
     if word is not None:
         line = text.count("\n", 0, word.start()) + 1
         column = word.start() - text.rfind("\n", 0, word.start())
-        fail_at(Place(file, line, column), f"more than {_LONGEST} characters without a space", "text and numbers")
+        fail_text(
+            Place(file, line, column),
+            f"more than {_LONGEST} characters without a space",
+            "text and numbers",
+            code="spec.too_large",
+        )
     if text.count(",") + text.count("\n") > MAX_NODES:
-        fail_at(Place(file), f"more than {MAX_NODES} lines and elements", "fewer; large weights go in a weights file")
+        fail_text(
+            Place(file),
+            f"more than {MAX_NODES} lines and elements",
+            "fewer; large weights go in a weights file",
+            code="spec.too_large",
+        )
 
 
 def _place(file: str, mark: Any) -> Place:
@@ -142,41 +152,42 @@ class _Builder:
     def finish(self) -> Node:
         """Return the tree."""
         if not self.roots:
-            fail_at(Place(self.file, 1, 1), "an empty file", "a spec")
+            fail_text(Place(self.file, 1, 1), "an empty file", "a spec")
         return self.roots[0]
 
     def _start_document(self, event: Any) -> None:
         self.position = (event.start_mark.line + 1, event.start_mark.column + 1)
         place = Place(self.file, *self.position)
         if self.roots:
-            fail_at(place, "a second document", "one spec a file")
+            fail_text(place, "a second document", "one spec a file")
         if event.version is not None and tuple(event.version) != (1, 2):
-            fail_at(place, f"YAML {'.'.join(map(str, event.version))}", "YAML 1.2")
+            fail_text(place, f"YAML {'.'.join(map(str, event.version))}", "YAML 1.2")
         if event.tags:
-            fail_at(place, "a tag directive", "none")
+            fail_text(place, "a tag directive", "none")
 
     def _count(self, event: Any) -> None:
         self.position = (event.start_mark.line + 1, event.start_mark.column + 1)
         self.nodes += 1
         if self.nodes > MAX_NODES:
-            fail_at(
+            fail_text(
                 Place(self.file, *self.position),
                 f"more than {MAX_NODES} values",
                 "fewer; large weights go in a weights file",
+                code="spec.too_large",
             )
 
     def _open(self, event: Event) -> None:
         place = Place(self.file, *self.position)
         if self.open and self.open[-1].wants_key:
-            fail_at(place, "a list or mapping as a key", "text")
+            fail_text(place, "a list or mapping as a key", "text")
         if len(self.open) == MAX_DEPTH:
-            fail_at(place, f"values nested deeper than {MAX_DEPTH}", "fewer levels")
+            fail_text(place, f"values nested deeper than {MAX_DEPTH}", "fewer levels", code="spec.too_large")
         self.open.append(_Collection(isinstance(event, MappingStartEvent), self.position))
 
     def _add_key(self, event: Any) -> None:
         place, key = Place(self.file, *self.position), event.value
         if key == "<<" and event.style is None:
-            fail_at(place, "a merge key (<<)", "the entries written out")
+            fail_text(place, "a merge key (<<)", "the entries written out")
         _check_text(key, place)
         self.open[-1].begin(key, self.position, place)
 
@@ -204,7 +215,7 @@ class _Collection:
     def begin(self, key: str, position: tuple[int, int], place: Place) -> None:
         """Take the key of the next entry."""
         if self.entries is not None and key in self.entries:
-            fail_at(
+            fail_text(
                 place, f"the key {describe(key)} a second time", f"it once (first in line {self.entries[key].line})"
             )
         self.key, self.key_position = key, position
@@ -231,16 +242,16 @@ def _read_scalar(event: Any, place: Place) -> Any:
     if text in _BOOL:
         return _BOOL[text]
     if _NOT_FINITE.match(text):
-        fail_at(place, text, "a finite number")
+        fail_text(place, text, "a finite number")
     if _DECIMAL.match(text) or _OTHER_BASE.match(text):
         number = read_number(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
         if isinstance(number, str):
-            fail_at(place, number, "a number in range")
+            fail_text(place, number, "a number in range")
         return number
     return _check_text(text, place)
 
 
 def _check_text(text: str, place: Place) -> str:
     if has_surrogates(text):
-        fail_at(place, "half of a surrogate pair", "whole characters")
+        fail_text(place, "half of a surrogate pair", "whole characters")
     return text

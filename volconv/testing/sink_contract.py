@@ -13,7 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from ..errors import OutputError
+from ..formats.atomic import make_part
 from ..formats.base import Sink
+from ..formats.commit import publish
 from ..geometry import Geometry
 from ..region import Region
 from ..volume import OutputInfo, VolumeInfo
@@ -91,6 +93,20 @@ class SinkContract:
         sink.finish()
         if self.has_files:
             assert self.found(tmp_path) == sorted(self.outputs(tmp_path))
+
+    def test_a_complete_output_appears_with_others(self, tmp_path: Path) -> None:
+        if not self.has_files:
+            pytest.skip("nothing on disk")
+        info = self.info()
+        sink = self.make_sink(tmp_path, info)
+        sink.create()
+        sink.write(Region.whole(info.shape), self.values(info))
+        sink.complete()
+        assert not self.shown(tmp_path)
+        other = make_part(tmp_path / "other", b"other", force=False)
+        publish([*sink.units, (other,)], tmp_path / "list")
+        assert self.found(tmp_path) == sorted([*self.outputs(tmp_path), tmp_path / "other"])
+        np.testing.assert_array_equal(self.read_back(tmp_path, sink), self.values(info))
 
     def test_the_bytes_depend_on_values_alone(self, tmp_path: Path) -> None:
         info = self.info(channels=2)
@@ -178,6 +194,12 @@ class SinkContract:
         expected = [0, 2, 2, 0, limits.min, limits.max, 7, 8]
         np.testing.assert_array_equal(self.read_back(tmp_path, sink).ravel(), expected)
         assert sink.clipped == 3
+
+    @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+    def test_values_that_are_not_finite_are_counted(self, tmp_path: Path, dtype: str) -> None:
+        values = np.array([np.nan, -np.inf, np.inf, 3e38, 3e38, 1, 2, 3], np.float32).reshape(1, 1, 2, 4)
+        sink = self.written(tmp_path, self.info(shape=(1, 2, 4), dtype=dtype), values)
+        assert sink.not_finite == (0 if dtype == "uint8" else 3)
 
     @pytest.mark.parametrize("dtype", ["int64", "uint64", "float64"])
     def test_values_of_the_stored_type_pass_bit_for_bit(self, tmp_path: Path, dtype: str) -> None:

@@ -20,9 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import WeightsError
+from ..settings import usable_memory
 from .weight_file import WeightFile
 
 MAX_RANK = 32
+_UNASKED = 1 << 26
+"""Bytes that are allocated without a look at the memory there is, which takes a millisecond."""
+
 NUMPY_DTYPES = (
     *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)),
     *(f"float{bits}" for bits in (16, 32, 64)),
@@ -100,11 +104,15 @@ def make_dtype(name: str) -> np.dtype[Any]:
 
 def allocate(shape: tuple[int, ...], dtype: np.dtype[Any], file: WeightFile, key: str) -> NDArray[Any]:
     """Return an uninitialised array; memory that cannot be had is a `WeightsError`."""
+    nbytes = math.prod(shape) * dtype.itemsize
     try:
+        # The system may promise more than there is, and end the process when a packed file has unfolded.
+        if nbytes > _UNASKED and nbytes > usable_memory():
+            raise MemoryError
         return np.empty(shape, dtype)
     except (MemoryError, ValueError) as error:
-        nbytes = math.prod(shape) * dtype.itemsize
-        raise WeightsError(f"needs {nbytes} bytes, which cannot be had", file=file.name, where=key) from error
+        message = f"needs {nbytes} bytes, which cannot be had"
+        raise WeightsError(message, code="weights.memory", file=file.name, where=key) from error
 
 
 def as_bytes(array: NDArray[Any]) -> memoryview:
@@ -114,4 +122,6 @@ def as_bytes(array: NDArray[Any]) -> memoryview:
 
 def refuse_duplicate(file: WeightFile, key: str) -> NoReturn:
     """Raise for a name that occurs twice."""
-    raise WeightsError("found two tensors of this name, expected one", file=file.name, where=key)
+    raise WeightsError(
+        "found two tensors of this name, expected one", code="weights.duplicate", file=file.name, where=key
+    )

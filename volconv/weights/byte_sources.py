@@ -140,9 +140,11 @@ class Utf8Bytes:
                 yield block[: len(block) - len(rest)].decode("utf-8").encode("latin-1")
             except UnicodeError as error:
                 message = "pickle: found text that stands for no bytes: damaged"
-                raise WeightsError(message, file=self._file.name) from error
+                raise WeightsError(message, code="weights.pickle", file=self._file.name) from error
         if rest:
-            raise WeightsError("pickle: found text cut in a character: damaged", file=self._file.name)
+            raise WeightsError(
+                "pickle: found text cut in a character: damaged", code="weights.pickle", file=self._file.name
+            )
 
 
 def _blocks(source: ByteSource) -> Iterator[bytes]:

@@ -81,11 +81,11 @@ def _open_below(owner: WeightFile, name: str, parts: list[str]) -> int:
     except OSError as error:
         reason = "is missing, a link, or may not be read"
         message = f"names the file {show(name[:120])!r}, which {reason}; expected it beside {Path(owner.name).name}"
-        raise WeightsError(message, file=owner.name) from error
+        raise WeightsError(message, code="weights.outside", file=owner.name) from error
     finally:
         if folder >= 0:
             os.close(folder)
 
 
 def _refuse(owner: WeightFile, name: str, found: str, expected: str) -> NoReturn:
-    raise WeightsError(f"{found}, {show(name[:120])!r}, expected {expected}", file=owner.name)
+    raise WeightsError(f"{found}, {show(name[:120])!r}, expected {expected}", code="weights.outside", file=owner.name)

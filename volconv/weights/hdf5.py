@@ -56,9 +56,10 @@ class Hdf5Reader:
             raise
 
     def _check_same_file(self) -> None:
-        status = self._file.path.stat()
+        with self._faults(None):
+            status = self._file.path.stat()
         if (status.st_dev, status.st_ino) != self._file.identity:
-            raise WeightsError("replaced while it was opened; try again", file=self._file.name)
+            raise WeightsError("replaced while it was opened; try again", code="weights.changed", file=self._file.name)
 
     @contextmanager
     def _faults(self, where: str | None) -> Iterator[None]:
@@ -70,10 +71,14 @@ class Hdf5Reader:
             text = " ".join(str(error.args[0] if error.args else error).split())[:200] or type(error).__name__
             if "already open for write" in text or "consistency flags" in text:
                 text = "not closed properly by the program that wrote it"
-            raise WeightsError(f"damaged HDF5: {show(text)}", file=self._file.name, where=where) from error
+            raise WeightsError(
+                f"damaged HDF5: {show(text)}", code="weights.hdf5", file=self._file.name, where=where
+            ) from error
 
     def _fail(self, path: str, found: str, expected: str) -> None:
-        raise WeightsError(f"HDF5: found {found}, expected {expected}", file=self._file.name, where=path)
+        raise WeightsError(
+            f"HDF5: found {found}, expected {expected}", code="weights.hdf5", file=self._file.name, where=path
+        )
 
     def _list(self) -> None:
         seen = set()

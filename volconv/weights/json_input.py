@@ -41,7 +41,9 @@ def read_members(file: WeightFile, wanted: Collection[str]) -> dict[str, Any]:
         If what is wanted is damaged, occurs twice, or unfolds to many times the file's size.
     """
     if file.size > MAX_JSON:
-        raise WeightsError(f"JSON: found {file.size} bytes, expected at most {MAX_JSON}", file=file.name)
+        raise WeightsError(
+            f"JSON: found {file.size} bytes, expected at most {MAX_JSON}", code="weights.limit", file=file.name
+        )
     return _Json(file).members(wanted)
 
 
@@ -54,7 +56,7 @@ class _Json:
         self.at = 0
 
     def fail(self, found: str, expected: str) -> NoReturn:
-        raise WeightsError(f"JSON: found {found}, expected {expected}", file=self.file.name)
+        raise WeightsError(f"JSON: found {found}, expected {expected}", code="weights.json", file=self.file.name)
 
     def members(self, wanted: Collection[str]) -> dict[str, Any]:
         out: dict[str, Any] = {}

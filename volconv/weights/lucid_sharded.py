@@ -41,7 +41,9 @@ class ShardedReader:
                 self._readers[key] = reader
 
     def _fail(self, found: str, expected: str) -> NoReturn:
-        raise WeightsError(f"Lucid index: found {found}, expected {expected}", file=self._file.name)
+        raise WeightsError(
+            f"Lucid index: found {found}, expected {expected}", code="weights.json", file=self._file.name
+        )
 
     def _read_index(self) -> list[str]:
         if self._file.size > MAX_INDEX:

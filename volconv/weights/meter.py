@@ -40,4 +40,4 @@ class Meter:
         self._left -= nbytes
         if self._left < 0:
             message = f"{self._what}: found one that unfolds to many times its size, expected weights"
-            raise WeightsError(message, file=self._file.name)
+            raise WeightsError(message, code="weights.limit", file=self._file.name)

@@ -28,6 +28,8 @@ _LISTED = 12
 class MissingTensorError(WeightsError, KeyError):
     """A weights file has no tensor of this name."""
 
+    code = "weights.missing_tensor"
+
 
 def explain_missing(name: str, tensors: Mapping[str, TensorInfo], prefix: str) -> str:
     """Return the message for `name`, not found behind `prefix` among all `tensors` of the file."""

@@ -62,7 +62,9 @@ def parse_header(head: bytes, total: int, file: WeightFile, where: str | None = 
     """
 
     def fail(found: str, expected: str) -> WeightsError:
-        return WeightsError(f"npy header: found {found}, expected {expected}", file=file.name, where=where)
+        return WeightsError(
+            f"npy header: found {found}, expected {expected}", code="weights.npy", file=file.name, where=where
+        )
 
     if not head.startswith(MAGIC) or len(head) < 12:
         raise fail(f"{show(repr(head[:8]))}", "the npy magic and a header")

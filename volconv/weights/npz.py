@@ -31,7 +31,12 @@ class NpzReader:
         self._members: dict[str, tuple[Member, NpyHeader]] = {}
         for name, member in read_members(file).items():
             if not name.endswith(".npy"):
-                raise WeightsError("npz: found a member that is no array, expected .npy", file=file.name, where=name)
+                raise WeightsError(
+                    "npz: found a member that is no array, expected .npy",
+                    code="weights.npy",
+                    file=file.name,
+                    where=name,
+                )
             key = name.removesuffix(".npy").replace("/", ".")
             if key in self._members:
                 refuse_duplicate(file, key)

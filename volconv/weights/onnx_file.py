@@ -78,7 +78,7 @@ class _Model:
             from google.protobuf.message import DecodeError
         except ImportError as error:
             message = "found an ONNX model, which the onnx package reads: pip install 'volconv[onnx]'"
-            raise WeightsError(message, file=file.name) from error
+            raise WeightsError(message, code="weights.package", file=file.name) from error
         self.file = file
         self.others: dict[str, WeightFile] = {}
         try:
@@ -88,7 +88,9 @@ class _Model:
 
     def fail(self, key: str | None, found: str, expected: str, error: Exception | None = None) -> NoReturn:
         where = show(key[:200]) if key else None
-        raise WeightsError(f"ONNX: found {found}, expected {expected}", file=self.file.name, where=where) from error
+        raise WeightsError(
+            f"ONNX: found {found}, expected {expected}", code="weights.onnx", file=self.file.name, where=where
+        ) from error
 
     def views(self) -> dict[str, View]:
         out: dict[str, View] = {}

@@ -50,7 +50,7 @@ class PickleInput:
 
     def fail(self, found: str, expected: str) -> NoReturn:
         """Raise for what is wrong with the pickle."""
-        raise WeightsError(f"pickle: found {found}, expected {expected}", file=self.file.name)
+        raise WeightsError(f"pickle: found {found}, expected {expected}", code="weights.pickle", file=self.file.name)
 
     def byte(self) -> int:
         """Return the next byte."""

@@ -68,4 +68,4 @@ def _children(pickle: PickleInput, name: str, node: Any) -> Iterator[tuple[str, 
 
 
 def _refuse(pickle: PickleInput, found: str) -> NoReturn:
-    raise WeightsError(f"pickle: found {found}", file=pickle.file.name)
+    raise WeightsError(f"pickle: found {found}", code="weights.pickle", file=pickle.file.name)

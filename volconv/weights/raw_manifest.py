@@ -74,7 +74,9 @@ Manifest = tuple[Group, ...]
 def fail(file: WeightFile, key: str | None, found: str, expected: str) -> NoReturn:
     """Raise for what is wrong with the document `file`, at the tensor `key`."""
     where = show(key[:200]) if key else None
-    raise WeightsError(f"manifest: found {found}, expected {expected}", file=file.name, where=where)
+    raise WeightsError(
+        f"manifest: found {found}, expected {expected}", code="weights.json", file=file.name, where=where
+    )
 
 
 def read_shape(file: WeightFile, key: str, value: Any) -> tuple[int, ...]:

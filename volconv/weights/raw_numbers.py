@@ -107,7 +107,9 @@ class _Kind:
         """Return the reader of `file`, which has a document."""
         document = find_document(file, self.matches, self.read)
         if document is None:
-            raise WeightsError("found no document beside it any more, expected one", file=file.name)
+            raise WeightsError(
+                "found no document beside it any more, expected one", code="weights.changed", file=file.name
+            )
         file.add_part(document)
         manifest = self.read(document)
         return RawReader(file, manifest, find_sources(document, manifest, file))

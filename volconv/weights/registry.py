@@ -51,4 +51,4 @@ def open_reader(file: WeightFile) -> tuple[WeightsFormat, Reader]:
             return candidate, candidate.open(file)
     from .foreign import describe_foreign
 
-    raise WeightsError(f"found {describe_foreign(file)}", file=file.name)
+    raise WeightsError(f"found {describe_foreign(file)}", code="weights.format", file=file.name)

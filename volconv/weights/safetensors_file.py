@@ -71,7 +71,12 @@ class SafetensorsReader:
         self._restore_scalars(header.get("__metadata__", {}).get(_SCALAR_KEYS, ""))
 
     def _fail(self, key: str | None, found: str, expected: str) -> NoReturn:
-        raise WeightsError(f"safetensors header: found {found}, expected {expected}", file=self._file.name, where=key)
+        raise WeightsError(
+            f"safetensors header: found {found}, expected {expected}",
+            code="weights.safetensors",
+            file=self._file.name,
+            where=key,
+        )
 
     def _parse_header(self, text: bytes) -> Mapping[str, Any]:
         def make_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -47,13 +47,18 @@ class WeightsStore(Mapping[str, NDArray[Any]]):
         every = self._reader.tensors
         self._infos = {key.removeprefix(prefix): info for key, info in every.items() if key.startswith(prefix)}
         if prefix and (not self._infos or all(key.startswith(".") for key in self._infos)):
-            raise WeightsError(explain_prefix(prefix, every), file=file.name)
+            raise WeightsError(explain_prefix(prefix, every), code="weights.missing_tensor", file=file.name)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         info = self.info(name)
         if not info.is_numeric:
             expected = "real numbers" if info.dtype != "object" else "numbers: pickled objects are never loaded"
-            raise WeightsError(f"found type {info.dtype}, expected {expected}", file=self._file.name, where=show(name))
+            raise WeightsError(
+                f"found type {info.dtype}, expected {expected}",
+                code="weights.type",
+                file=self._file.name,
+                where=show(name),
+            )
         if not self._file.is_open:
             raise WeightsError("the file has been closed", file=self._file.name)
         return self._reader.read(self.prefix + name)
@@ -170,7 +175,9 @@ def get_tensor(
     shape = get_shape(store, key, used_for=used_for)
     if expected_shape is not None and shape != tuple(expected_shape):
         found, expected = list(shape), list(expected_shape)
-        raise WeightsError(f"found shape {found}, expected {expected}", file=str(store.path), where=where)
+        raise WeightsError(
+            f"found shape {found}, expected {expected}", code="weights.shape", file=str(store.path), where=where
+        )
     return to_dtype(store[key], dtype, file=str(store.path), where=where)
 
 
@@ -207,5 +214,8 @@ def _refuse_non_finite(values: NDArray[Any], fault: str, file: str | None, where
     count = values.size - int(np.count_nonzero(np.isfinite(values)))
     if count:
         raise WeightsError(
-            f"found {count} of {values.size} values {fault}, expected finite numbers", file=file, where=where
+            f"found {count} of {values.size} values {fault}, expected finite numbers",
+            code="weights.not_finite",
+            file=file,
+            where=where,
         )

@@ -56,7 +56,9 @@ class _Archive:
         self.sources: dict[str, MemberBytes] = {}
 
     def fail(self, found: str, expected: str) -> NoReturn:
-        raise WeightsError(f"PyTorch archive: found {found}, expected {expected}", file=self.file.name)
+        raise WeightsError(
+            f"PyTorch archive: found {found}, expected {expected}", code="weights.torch", file=self.file.name
+        )
 
     def _read_byte_order(self) -> str:
         member = self.members.get(f"{self.top}byteorder")

@@ -166,7 +166,12 @@ class _Machine:
         else:
             message = f"found the name {name}, expected only names that tensors need; save just the state_dict()"
         where = show(".".join(self.keys())[:200]) or None
-        raise WeightsError(f"pickle: {message}. Nothing in the file was run", file=self.pickle.file.name, where=where)
+        raise WeightsError(
+            f"pickle: {message}. Nothing in the file was run",
+            code="weights.pickle",
+            file=self.pickle.file.name,
+            where=where,
+        )
 
     def keys(self) -> list[str]:
         """Return the keys of the dictionaries that are being filled, from the outermost, as far as they are known."""

@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import NoReturn
 
-from ..errors import MissingFileError, WeightsError
+from ..errors import MissingFileError, RunError, WeightsError
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -65,6 +65,7 @@ class WeightFile:
             self._refuse(_KINDS.get(stat.S_IFMT(status.st_mode), "no regular file"))
         self.size = status.st_size
         self.identity = (status.st_dev, status.st_ino)
+        self._changed_at = status.st_mtime_ns
         try:
             self.head = self.read_at(0, min(self.size, 4096))
         except WeightsError:
@@ -72,8 +73,10 @@ class WeightFile:
             raise
 
     def _refuse(self, found: str, error: Exception | None = None) -> NoReturn:
-        kind = WeightsError if self._named_in_spec else MissingFileError
-        raise kind(f"found {found}, expected a weights file", file=self.name) from error
+        message = f"found {found}, expected a weights file"
+        if self._named_in_spec:
+            raise WeightsError(message, code="weights.missing_file", file=self.name) from error
+        raise MissingFileError(message, file=self.name) from error
 
     def read_into(self, offset: int, out: memoryview) -> None:
         """Fill `out` (bytes) from `offset`; a file that ends before is a `WeightsError`."""
@@ -82,17 +85,21 @@ class WeightFile:
             try:
                 got = os.preadv(self._fd, [out[done : done + _BLOCK * 64]], offset + done)
             except OSError as error:
-                raise WeightsError(f"cannot be read: {_reason(error)}", file=self.name) from error
+                raise WeightsError(f"cannot be read: {_reason(error)}", code="weights.io", file=self.name) from error
             if got == 0:
                 found = f"{max(0, offset + done)} bytes"
-                raise WeightsError(f"found {found}, expected at least {offset + len(out)}: cut short", file=self.name)
+                raise WeightsError(
+                    f"found {found}, expected at least {offset + len(out)}: cut short",
+                    code="weights.truncated",
+                    file=self.name,
+                )
             done += got
 
     def read_at(self, offset: int, count: int) -> bytes:
         """Return `count` bytes from `offset`; checked against the file's size before they are allocated."""
         if offset < 0 or count < 0 or offset + count > self.size:
             message = f"found {self.size} bytes, expected at least {offset + count}: cut short or damaged"
-            raise WeightsError(message, file=self.name)
+            raise WeightsError(message, code="weights.truncated", file=self.name)
         out = bytearray(count)
         self.read_into(offset, memoryview(out))
         return bytes(out)
@@ -107,7 +114,13 @@ class WeightFile:
         return (self.path, *(path for part in self._parts for path in part.paths))
 
     def digest(self) -> str:
-        """Return the SHA-256 of the whole file, and of the digests of its parts if any, as lower-case hex."""
+        """Return the SHA-256 of the whole file, and of the digests of its parts if any, as lower-case hex.
+
+        Raises
+        ------
+        RunError
+            If the file was written to since it was opened: tensors read before may be others than those digested.
+        """
         if self._digest is None:
             sha = hashlib.sha256()
             block = memoryview(bytearray(_BLOCK))
@@ -115,10 +128,17 @@ class WeightFile:
                 part = block[: min(_BLOCK, self.size - start)]
                 self.read_into(start, part)
                 sha.update(part)
+            self._check_unchanged()
             for other in self._parts:
                 sha.update(f"\n{other.digest()}".encode("ascii"))
             self._digest = sha.hexdigest()
         return self._digest
+
+    def _check_unchanged(self) -> None:
+        status = os.fstat(self._fd)
+        if (status.st_size, status.st_mtime_ns) != (self.size, self._changed_at):
+            message = "the weights changed while they were read; run again when the file is complete"
+            raise RunError(message, code="run.input_changed", file=self.name)
 
     @property
     def is_open(self) -> bool:

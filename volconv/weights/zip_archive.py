@@ -192,7 +192,9 @@ def _unpack(file: WeightFile, member: Member, block_bytes: int) -> Iterator[byte
                 out = unpacker.decompress(block, block_bytes)
             except zlib.error as error:
                 raise WeightsError(
-                    f"zip archive: {show(member.name)} does not unpack: the file is damaged", file=file.name
+                    f"zip archive: {show(member.name)} does not unpack: the file is damaged",
+                    code="weights.zip",
+                    file=file.name,
                 ) from error
             block = unpacker.unconsumed_tail
             if out:
@@ -202,4 +204,4 @@ def _unpack(file: WeightFile, member: Member, block_bytes: int) -> Iterator[byte
 
 
 def _fail(file: WeightFile, found: str, expected: str) -> NoReturn:
-    raise WeightsError(f"zip archive: found {found}, expected {expected}", file=file.name)
+    raise WeightsError(f"zip archive: found {found}, expected {expected}", code="weights.zip", file=file.name)

@@ -33,7 +33,8 @@ def check_library() -> None:
     """Raise `UsageError` where the library that finds components is not installed."""
     if find_spec("cc3d") is None:
         raise UsageError(
-            "LargestComponent and FillHoles need the package connected-components-3d: pip install 'volconv[labels]'"
+            "LargestComponent and FillHoles need the package connected-components-3d: pip install 'volconv[labels]'",
+            code="usage.package",
         )
 
 
