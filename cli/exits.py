@@ -23,6 +23,10 @@ from .console import Console
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name))
 
 
+_BUILT_FOR_ANOTHER = "may indicate binary incompatibility"
+"""What a library says, in a `ValueError`, that was built for another version of NumPy."""
+
+
 def install_signals() -> None:
     """Make the signals that end a job raise `Interrupted` in the main thread.
 
@@ -109,13 +113,13 @@ def describe(error: BaseException) -> tuple[str, int]:
         return error.format_message(), error.exit_code
     if isinstance(error, click.ClickException):
         return _usage(error), error.exit_code
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or "can't start new thread" in str(error):
         return "the memory this process may use ran out; run with a smaller --memory", 1
     if isinstance(error, OSError):
         named = [str(name) for name in (error.filename, error.filename2) if name is not None]
         return show(": ".join([*named, error.strerror or str(error) or type(error).__name__])), 1
     text = show(" ".join(f"{type(error).__name__}: {error}".split()))
-    if isinstance(error, ImportError):
+    if isinstance(error, ImportError) or _BUILT_FOR_ANOTHER in text:
         return f"a library this needs cannot be loaded: {text}; install volconv anew", 1
     return f"internal error: {text} (run with --debug)", 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import warnings
 
@@ -74,9 +75,16 @@ def _voice_log(console: Console) -> None:
     log.handlers[:] = [Voice(logging.WARNING)]
 
 
+def quiet_libraries() -> None:
+    """Let the linear algebra beneath NumPy start no threads: nothing here is large enough, and each takes memory."""
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
+
 def main() -> None:
     """Run the command line of this process and leave it with the contract's exit code."""
     open_standard_streams()
+    quiet_libraries()
     for stream in (sys.stdout, sys.stderr):
         # File names may hold bytes that no encoding knows, and a terminal may know none but ASCII.
         if stream is not None and hasattr(stream, "reconfigure"):

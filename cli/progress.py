@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .tables import size_text
@@ -28,7 +29,11 @@ class Progress:
         self.voxels = 0
 
     def __call__(self, event: object) -> None:
-        """Show `event`."""
+        """Show `event`; a terminal that is gone is no error."""
+        with suppress(OSError):
+            self._show(event)
+
+    def _show(self, event: object) -> None:
         from volconv.run import events
 
         match event:
@@ -47,9 +52,10 @@ class Progress:
 
     def stop(self) -> None:
         """Take the bar away and give the terminal back as it was."""
-        if self.bar is not None:
-            self.bar.stop()
-            self.bar = None
+        bar, self.bar = self.bar, None
+        if bar is not None:
+            with suppress(OSError):
+                bar.stop()
 
     def _compiling(self, count: int) -> None:
         kernels = "1 kernel" if count == 1 else f"{count} kernels"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 
@@ -85,6 +86,15 @@ def test_vectors_are_never_wider_than_the_processor(monkeypatch) -> None:
     monkeypatch.setenv("VOLCONV_VECTOR_BITS", "512")
     assert vector_bits() == 128
     assert not catalog.has_fma()
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names features of x86-64")
+@pytest.mark.parametrize(
+    ("told", "fused"), [("+sse4.2,+avx", False), ("+avx2,+fma", True), ("", False), ("-fma", False)]
+)
+def test_what_numba_is_told_of_the_processor_decides(monkeypatch, told, fused) -> None:
+    monkeypatch.setenv("NUMBA_CPU_FEATURES", told)
+    assert catalog.has_fma() is fused
 
 
 def test_planning_does_not_load_numba() -> None:

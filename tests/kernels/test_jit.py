@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import numba
@@ -265,3 +266,36 @@ def test_threads_are_capped_and_hold_in_every_thread():
     finally:
         jit.set_threads(before)
     assert seen == [1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_children_end_with_the_process_they_compile_for(tmp_path):
+    """However that ends: a child that compiles for nobody would keep a processor busy for a minute."""
+    code = """
+import os, sys
+from pathlib import Path
+from volconv.kernels import compile_main
+start = compile_main._start_child
+def watch(job):
+    child, lifeline = start(job)
+    print(child.pid, flush=True)
+    os.kill(os.getpid(), 9)
+compile_main._start_child = watch
+compile_main.compile_in_child([compile_main.KernelSpec("conv_winograd.winograd", "float64", (1,))])
+"""
+    process = start(code, XDG_CACHE_HOME=str(tmp_path))
+    out, _ = process.communicate()
+    assert process.returncode == -9
+    deadline = time.monotonic() + 60
+    while is_running(int(out)):
+        assert time.monotonic() < deadline, "the child lives on"
+        time.sleep(0.05)
+
+
+def is_running(pid):
+    """Whether there is such a process that has not ended yet; one that nobody waits for stays in the table."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

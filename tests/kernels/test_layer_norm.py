@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 
 from volconv.kernels import naive_shapes
+from volconv.kernels.catalog_memory import layer_norm_elements
 from volconv.kernels.jit import thread_count
-from volconv.kernels.layer_norm import layer_norm_scratch, run_layer_norm
+from volconv.kernels.layer_norm import run_layer_norm
 
 from .layouts import FIRST, LAST, layouts, run_on, shapes
 
@@ -16,7 +17,7 @@ from .layouts import FIRST, LAST, layouts, run_on, shapes
 def norm(volume, x_layout=FIRST, out_layout=FIRST, tables=None, eps=1e-5):
     channels, dtype = volume.shape[0], volume.dtype
     tables = tables or (np.ones(channels, dtype), np.zeros(channels, dtype))
-    scratch = np.empty(layer_norm_scratch(thread_count()), dtype)
+    scratch = np.empty(layer_norm_elements(thread_count()), dtype)
 
     def kernel(x, x_start, x_steps, out, out_start, out_steps, box, _channels):
         run_layer_norm(x, x_start, x_steps, out, out_start, out_steps, box, tables, eps, scratch)

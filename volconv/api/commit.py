@@ -16,7 +16,6 @@ from ..formats.commit import publish
 from ..formats.commit_list import place, roll_forward
 from ..formats.names import is_file_of, parse_volume_name
 from ..formats.run_folder import RunFolder, folder_of
-from ..plan.model import Plan
 from .job import Job
 from .summary import write_depfile, write_sidecar
 
@@ -89,7 +88,7 @@ def show_together(sinks: Sequence[Sink], output: str | Path) -> None:
     publish([unit for sink in sinks for unit in sink.units], folder_of(parse_volume_name(output).path))
 
 
-def commit(job: Job, plan: Plan, summarise: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def commit(job: Job, summarise: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Show the outputs of `job` and what belongs beside them; return the summary.
 
     The depfile comes before the outputs, for Make takes an output that is there for up to date; the sidecar with them.
@@ -100,7 +99,8 @@ def commit(job: Job, plan: Plan, summarise: Callable[[], dict[str, Any]]) -> dic
     units = [unit for sink in job.sinks for unit in sink.units]
     with ExitStack() as undo:
         if job.options.sidecar:
-            part = write_sidecar(job, plan, summary)
+            places = {Path(part.name): part.path for unit in units for part in unit}
+            part = write_sidecar(job, summary, places)
             undo.callback(part.abort)
             units.append((part,))
         if job.options.depfile is not None:

@@ -62,6 +62,8 @@ class Job:
         `Plan.grids` that the run which is resumed was begun with; empty where none is.
     resumed, damaged : int
         Tiles of that run which stand, and which do not, once they were looked at.
+    named : tuple of str
+        Spec, inputs and output, as they were named; of a spec that is no file its own name.
     held : ExitStack
         The claim on the outputs.
     """
@@ -86,6 +88,7 @@ class Job:
     damaged: int = 0
     chains: Mapping[str, Chain] = field(default_factory=dict)
     held: ExitStack = field(default_factory=ExitStack)
+    named: tuple[str, ...] = ()
 
     @property
     def files_read(self) -> list[Path]:
@@ -187,6 +190,7 @@ def open_job(
         except BaseException:
             source.close()
             raise
+        job.named = (str(spec) if isinstance(spec, str | Path) else parsed.name, *names, str(output))
         job.held = undo.pop_all()
     return job
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from ..errors import OutputError
 from ..formats.prepared import PreparedSource
-from ..plan.cost import BASELINE_BYTES
 from ..plan.model import Plan
 from ..run.events import Compiling, Emit, Event, Finished, Phase, Warned, ignore
 from ..run.label_maps import GatheredLabels, gather_labels
@@ -100,7 +99,7 @@ def _work(job: Job, plan: Plan, emit: Emit, make_summary: Callable[[], dict[str,
     made = _make_scratch(job)
     try:
         run_beside(lambda stop: _compute(job, plan, emit, stop))
-        return commit(job, plan, make_summary)
+        return commit(job, make_summary)
     except BaseException:
         for sink in job.sinks:
             sink.abort()
@@ -118,13 +117,12 @@ def _compute(job: Job, plan: Plan, emit: Emit, stop: Flag) -> None:
     from ..engine.compiling import compile_jobs
     from ..engine.relay import Relay
 
-    engine = Relay(
-        job.threads,
-        lambda count: emit(Compiling(count)),
-        compile_jobs(job.threads, job.budget - BASELINE_BYTES),
-        job.scratch,
-    )
+    beside_input = compile_jobs(job.threads, job.budget - (job.source.spool_bytes if job.holds_input else 0))
+    jobs = beside_input or compile_jobs(job.threads, job.budget)
+    engine = Relay(job.threads, lambda count: emit(Compiling(count)), jobs, job.scratch)
     try:
+        if not beside_input:  # one after the other, then
+            engine.make_ready(plan)
         _run_tiles(job, plan, engine, hashing, emit, stop)
     finally:
         engine.close()

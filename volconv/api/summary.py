@@ -8,6 +8,7 @@ import os
 import platform
 import resource
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..plan.model import Plan
 from ..plan.tiling import format_bytes
 from .job import Job
 from .outputs import expected_record
+from .sidecar import make_sidecar
 from .targets import sidecar_path
 
 
@@ -55,6 +57,12 @@ def summarise(job: Job, plan: Plan, seconds: float, resident: int = 0) -> dict[s
             *_value_warnings(outputs),
         ],
         "record": expected_record(job, job.targets[0]),
+        "plan": plan.to_json(),
+        "machine": {
+            "system": platform.system(),
+            "architecture": platform.machine(),
+            "python": platform.python_version(),
+        },
     }
 
 
@@ -95,22 +103,9 @@ def peak_rss() -> int:
     return usage if sys.platform == "darwin" else usage * 1024
 
 
-def write_sidecar(job: Job, plan: Plan, summary: dict[str, Any]) -> PartFile:
-    """Return the completed part of the sidecar: record, command line, timings, plan and machine as JSON.
-
-    It stands beside the first output.
-    """
-    document = {
-        **summary,
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "plan": plan.to_json(),
-        "machine": {
-            "system": platform.system(),
-            "architecture": platform.machine(),
-            "python": platform.python_version(),
-        },
-    }
-    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+def write_sidecar(job: Job, summary: dict[str, Any], places: Mapping[Path, Path]) -> PartFile:
+    """Return the completed part of the sidecar, which stands beside the first output; arguments as `make_sidecar`'s."""
+    text = json.dumps(make_sidecar(job, summary, places), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     return make_part(sidecar_path(job.targets), text.encode("utf-8", "surrogateescape"), job.options.force)
 
 

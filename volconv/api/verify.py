@@ -15,6 +15,7 @@ from ..formats.rounding import ROUNDING_NOTE
 from ..spec.tree import list_names
 from ..values import describe
 from .provenance import RECORD_FORMAT
+from .sidecar import digest_file, find_digest
 from .statistics_of import gather, merge_all
 from .streaming import full_shape, load_in_memory
 
@@ -33,12 +34,14 @@ def verify_output(name: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``verified`` (True), ``record``, and ``datasets``: name, shape (N, C, D, H, W), dtype and statistics of each.
+        ``verified`` (True), ``checked_by``: what vouches for the voxels, ``record``, and ``datasets``: name, shape
+        (N, C, D, H, W), dtype and statistics of each.
 
     Raises
     ------
     FormatError
-        There is no record, it makes no sense or does not fit the file, or a checksum or the voxels are damaged.
+        There is no record, it makes no sense or does not fit the file, a checksum or the voxels are damaged, or the
+        file is not the one whose SHA-256 stands in a sidecar beside it.
     """
     record = read_record(name)
     if record is None:
@@ -46,8 +49,36 @@ def verify_output(name: str) -> dict[str, Any]:
             "carries no record: it was not written by volconv, or was changed since", code="volume.record", file=name
         )
     check_record(record, name)
-    datasets = _datasets(name, record)
-    return {"verified": True, "record": without_text(record), "datasets": [_read_all(part) for part in datasets]}
+    read: list[dict[str, Any]] = []
+    paths: dict[Path, str] = {}
+    for part in _datasets(name, record):
+        described, files = _read_all(part)
+        read.append(described)
+        paths |= files
+    checks = list(dict.fromkeys(check for path, own in paths.items() for check in (own, _check_digest(path)) if check))
+    checks = checks or ["the length alone: plain NIfTI has no checksum, and no sidecar beside it a SHA-256"]
+    return {"verified": True, "checked_by": checks, "record": without_text(record), "datasets": read}
+
+
+def _check_digest(path: Path) -> str:
+    """Hold the file at `path` against a sidecar beside it; return what was compared, nothing without a sidecar."""
+    found = find_digest(path)
+    if found is None:
+        return ""
+    sidecar, size, digest = found
+    if path.stat().st_size != size:
+        found_bytes = path.stat().st_size
+        raise FormatError(
+            f"found {found_bytes} bytes, expected {size} by {sidecar.name}", code="volume.record", file=str(path)
+        )
+    _, actual = digest_file(path)
+    if actual != digest:
+        raise FormatError(
+            f"changed since it was written: found SHA-256 {actual[:16]}…, expected {digest[:16]}… by {sidecar.name}",
+            code="volume.record",
+            file=str(path),
+        )
+    return f"SHA-256 in {sidecar.name}"
 
 
 def check_record(record: Mapping[str, Any], name: str) -> None:
@@ -91,7 +122,8 @@ def _datasets(name: str, record: Mapping[str, Any]) -> list[str]:
     return [f"{name}:{dataset}" for dataset in found]
 
 
-def _read_all(name: str) -> dict[str, Any]:
+def _read_all(name: str) -> tuple[dict[str, Any], dict[Path, str]]:
+    """Return what the volume `name` holds, and its files, each with the checksum of its format that fitted."""
     source = open_source(name, channels=None)
     try:
         load_in_memory([source])
@@ -100,12 +132,15 @@ def _read_all(name: str) -> dict[str, Any]:
         damage = [warning for warning in source.warnings if warning != ROUNDING_NOTE]
         if damage:
             raise FormatError(f"is not as it was written: {'; '.join(damage)}", code="volume.record", file=name)
-        return {
+        checksum = "Fletcher-32 of every chunk" if "hdf5" in source.info.meta else ""
+        checksum = "CRC-32 of the gzip stream" if source.spool_bytes else checksum
+        described = {
             "name": name,
             "shape": list(full_shape(source.info)),
             "dtype": source.info.dtype.name,
             "statistics": figures.to_json(),
         }
+        return described, dict.fromkeys(source.paths, checksum)
     finally:
         source.close()
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import RunError
 from ..graph.model import INPUT, Node
 from ..kernels.borders import border_specs
 from ..kernels.copies import copy_specs, run_copy
@@ -17,6 +18,7 @@ from ..kernels.jit import KernelSpec, set_threads
 from ..numeric import HALVES, compute_dtype
 from ..ops.base import is_global
 from ..plan.model import Plan, Step, Tile
+from ..plan.tiling import format_bytes
 from ..region import Region
 from .arena import Arena, View, allot
 from .base import Read, Write
@@ -84,9 +86,22 @@ class NumbaEngine:
                 self.bound[name] = find_family(nodes[name]).bind(nodes[name], self.plan)
 
     def allot(self) -> None:
-        """Allot the arena and the kernels' working memory."""
-        self.arena = Arena(self.plan)
-        self._scratch = _make_scratch(self.bound, self.threads, self.arena.flat.dtype)
+        """Allot the arena and the kernels' working memory.
+
+        Raises
+        ------
+        RunError
+            There is none.
+        """
+        try:
+            self.arena = Arena(self.plan)
+            self._scratch = _make_scratch(self.bound, self.threads, self.arena.flat.dtype)
+        except MemoryError as error:
+            raise RunError(
+                f"no memory for tiles, which take {format_bytes(self.plan.arena_bytes)} of the "
+                f"{format_bytes(self.plan.peak_bytes)} that the plan needs; give a smaller --memory",
+                code="memory.exhausted",
+            ) from error
         self._room = int(self.arena.flat.nbytes + self._scratch.nbytes)
 
     def release(self) -> None:

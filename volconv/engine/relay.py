@@ -57,13 +57,11 @@ class Relay:
         Raises
         ------
         BudgetError
-            The scratch folder's disk has no room.
+            The scratch folder's disk has no room, or memory does not suffice to compile.
         """
         self.plan = plan
         self.phases = plan.phases or (plan,)
-        specs = [spec for phase in self.phases for spec in needed_kernels(phase)]
-        ends = [node for phase in plan.phases if phase.part for node in phase.part.ends]
-        make_ready([*specs, *gathering_specs(ends)], self._on_compile, self._jobs)
+        self.make_ready(plan)
         self._dtype = np.dtype(compute_dtype(plan.graph.input.dtype))
         self._engines = [NumbaEngine(self._threads) for _ in self.phases]
         self.threads = self._engines[0].threads
@@ -75,6 +73,12 @@ class Relay:
         if size:
             assert self._folder is not None
             self._file = ScratchFile(self._folder, size, str(self._folder))
+
+    def make_ready(self, plan: Plan) -> None:
+        """Load the kernels of `plan`, compiling what the cache lacks; once that is done, nothing."""
+        specs = [spec for phase in plan.phases or (plan,) for spec in needed_kernels(phase)]
+        ends = [node for phase in plan.phases if phase.part for node in phase.part.ends]
+        make_ready([*specs, *gathering_specs(ends)], self._on_compile, self._jobs)
 
     @property
     def nbytes(self) -> int:

@@ -53,7 +53,7 @@ def warmup(on_compile: Callable[[int], None] | None = None) -> dict[str, Any]:
     started = time.perf_counter()
     specs = list_kernels()
     lacking = missing(specs)
-    make_ready(specs, on_compile, compile_jobs(thread_count(), memory_budget()))
+    make_ready(specs, on_compile, max(1, compile_jobs(thread_count(), memory_budget())))
     return {
         "kernels": len(specs),
         "compiled": len(lacking),

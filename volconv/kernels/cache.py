@@ -62,6 +62,14 @@ def cache_key(cpu: str, libraries: Sequence[str], environ: Mapping[str, str]) ->
     return digest.hexdigest()[:20]
 
 
+def source_digest() -> str:
+    """Return the SHA-256 of the kernels' sources: what decides, beside the processor, which bits come out."""
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.name.encode() + b"\0" + hashlib.sha256(source.read_bytes()).digest())
+    return digest.hexdigest()
+
+
 class KernelCache:
     """Compiled kernels by label, in `folder` and, where that cannot be written, in a private temporary folder.
 

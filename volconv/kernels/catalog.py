@@ -7,6 +7,7 @@ never on a timing run, a tile's shape or a number of threads.
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -195,7 +196,13 @@ def vector_bits() -> int:
 
 
 def has_fma() -> bool:
-    """Return whether the processor fuses multiply and add; without it, sums round twice a step (other bits)."""
+    """Return whether kernels fuse multiply and add; on a processor that cannot, sums round twice a step (other bits).
+
+    Numba can be told of another processor than this one: ``NUMBA_CPU_FEATURES`` then says what it can do.
+    """
+    told = os.environ.get("NUMBA_CPU_FEATURES")
+    if told is not None and platform.machine() in ("x86_64", "AMD64"):
+        return "+fma" in told.split(",")
     return bool({"FMA3", "AVX512F", "ASIMD", "NEON_VFPV4", "VSX", "VX", "LSX"} & _cpu_features())
 
 

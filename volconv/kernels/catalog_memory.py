@@ -1,4 +1,4 @@
-"""What each convolution kernel keeps in memory: packed weights and a call's working memory. Knows nothing of numba."""
+"""What kernels keep in memory: packed weights and a call's working memory. Knows nothing of numba."""
 
 from __future__ import annotations
 
@@ -109,6 +109,17 @@ def _packed_values(kernel: ConvKernel, shape: ConvShape, taps: int) -> int:
         return -(-shape.out_channels // width) * width * (taps + 5)
     width = kernel.width * (kernel.lanes if kernel.name == "last" else 1)
     return shape.groups * -(-shape.group_outputs // width) * width * (products + 5)
+
+
+LAYER_NORM_ROW = 128
+"""Voxels a task normalises at a time: with 32 channels they stay in the first-level cache between passes."""
+LAYER_NORM_TASKS = 4
+"""Tasks a thread, so that threads even out."""
+
+
+def layer_norm_elements(threads: int) -> int:
+    """Return the elements of working memory of a layer norm: a mean and a scale for every voxel of all tasks."""
+    return LAYER_NORM_TASKS * threads * 2 * LAYER_NORM_ROW
 
 
 SUM_SEGMENT = 2048

@@ -10,22 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from .catalog_memory import LAYER_NORM_ROW, LAYER_NORM_TASKS
 from .jit import KernelSpec, flat, get_kernel, int64, prange, register, thread_count, types, void
 from .scalar import fma, load, sqrt, store
 
 Array = np.ndarray[Any, Any]
-_TASKS_A_THREAD = 4
-_ROW = 128  # voxels at a time: with 32 channels they stay in the first-level cache between passes
 
 
 def layer_norm_specs(dtype: str) -> list[KernelSpec]:
     """Return the kernels `run_layer_norm` may call, for `jit.missing` and a child process."""
-    return [KernelSpec("layer_norm.normalise", dtype, (_ROW,))]
-
-
-def layer_norm_scratch(threads: int) -> int:
-    """Return the elements of working memory that a call with `threads` threads needs: a mean and a scale a voxel."""
-    return _TASKS_A_THREAD * threads * 2 * _ROW
+    return [KernelSpec("layer_norm.normalise", dtype, (LAYER_NORM_ROW,))]
 
 
 def run_layer_norm(
@@ -58,13 +52,13 @@ def run_layer_norm(
     tables : two (C,) arrays
         weight and bias.
     eps : float
-    scratch : flat array of `layer_norm_scratch` elements
+    scratch : flat array of `layer_norm_elements` elements
     """
     if min(box) <= 0:
         return
-    segments = -(-box[2] // _ROW)
-    tasks = min(box[0] * box[1] * segments, len(scratch) // (2 * _ROW), _TASKS_A_THREAD * thread_count())
-    kernel = get_kernel(KernelSpec("layer_norm.normalise", out.dtype.name, (_ROW,)))
+    segments = -(-box[2] // LAYER_NORM_ROW)
+    tasks = min(box[0] * box[1] * segments, len(scratch) // (2 * LAYER_NORM_ROW), LAYER_NORM_TASKS * thread_count())
+    kernel = get_kernel(KernelSpec("layer_norm.normalise", out.dtype.name, (LAYER_NORM_ROW,)))
     places = (x, x_start, tuple(x_steps), out, out_start, tuple(out_steps), tuple(box))
     kernel(*places, *tables, out.dtype.type(eps), scratch, tasks)
 

@@ -10,10 +10,11 @@ from math import prod
 from ..geometry import Triple
 from ..graph.model import Graph, Node
 from ..kernels.catalog import ConvKernel, conv_seconds
-from ..kernels.catalog_memory import packed_bytes, scratch_bytes
+from ..kernels.catalog_memory import layer_norm_elements, packed_bytes, scratch_bytes
 from ..kernels.catalog_resample import resample_bytes
 from ..ops.conv3d import Conv3d
 from ..ops.conv_transpose3d import ConvTranspose3d
+from ..ops.layer_norm import LayerNorm
 from ..ops.pool import Pool
 from ..ops.resample import Resample
 from .buffers import Layouts, conv_shape
@@ -133,15 +134,11 @@ def price(
     tiles = prod(len(cut.windows) for cut in cuts)
     voxels = {name: prod(cut.total[name] for cut in cuts) for name in layouts.buffers}
     seconds = START_SECONDS + traffic.seconds + tiles * len(layouts.steps) * _STEP_SECONDS + arena / _TOUCH_RATE
-    macs = scratch = 0
+    macs = 0
     for node in graph.nodes:
         macs += node.macs(voxels[node.name])
         seconds += stage_seconds(graph, node, voxels[node.name], threads)
-        if isinstance(node.op, Conv3d | ConvTranspose3d):
-            shape = conv_shape(node.op, node.wire.dtype, node.algorithm)
-            scratch = max(scratch, scratch_bytes(kernels[node.name], shape, threads))
-        elif isinstance(node.op, Resample) and node.op.rule == "linear":
-            scratch = max(scratch, resample_bytes(node.wire.channels, itemsize, threads))
+    scratch = max((working_bytes(node, kernels.get(node.name), threads) for node in graph.nodes), default=0)
     packed = weight_bytes(graph, kernels)
     for name, buffer in layouts.buffers.items():
         if buffer.source is not None or buffer.wire == "input":
@@ -150,6 +147,19 @@ def price(
         seconds += 2 * prod(graph.wire(name).shape) * layouts.buffers[home].channels * itemsize / _COPY_RATE
     seconds += _reading_seconds(cuts, traffic, graph.input.channels, itemsize)
     return Cost(places, arena, _peak(graph, layouts, cuts, traffic, arena + packed + scratch), seconds, macs)
+
+
+def working_bytes(node: Node, kernel: ConvKernel | None, threads: int) -> int:
+    """Return what a call of the kernel of `node` works in; kernels run one after the other."""
+    itemsize = 8 if node.wire.dtype == "float64" else 4
+    if isinstance(node.op, Conv3d | ConvTranspose3d):
+        assert kernel is not None
+        return scratch_bytes(kernel, conv_shape(node.op, node.wire.dtype, node.algorithm), threads)
+    if isinstance(node.op, LayerNorm):
+        return layer_norm_elements(threads) * itemsize
+    if isinstance(node.op, Resample) and node.op.rule == "linear":
+        return resample_bytes(node.wire.channels, itemsize, threads)
+    return 0
 
 
 def weight_bytes(graph: Graph, kernels: Mapping[str, ConvKernel]) -> int:

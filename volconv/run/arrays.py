@@ -59,7 +59,7 @@ class ArrayRun:
             self._tiled, budget=budget, traffic=traffic, threads=threads, tile=tile or None, batch=batch
         )
         self._dtype = np.dtype(compute_dtype(graph.input.dtype))
-        jobs = compile_jobs(threads, budget)
+        jobs = max(1, compile_jobs(threads, budget))
         make_ready(copy_specs(self._dtype.name), jobs=jobs)
         self._engine = Relay(threads, jobs=jobs)
         self._engine.prepare(self._plan)

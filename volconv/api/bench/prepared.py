@@ -47,7 +47,7 @@ class Prepared:
         budget = memory_budget()
         self.is_part = is_part
         self.plan = self._plan(graph, threads, budget)
-        self.engine = NumbaEngine(threads, jobs=compile_jobs(threads, budget))
+        self.engine = NumbaEngine(threads, jobs=max(1, compile_jobs(threads, budget)))
         self.engine.prepare(self.plan)
         self._volume = volume
         wire = graph.wire(graph.outputs[0])

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ...graph.model import Node
+from ...kernels.catalog_memory import layer_norm_elements
 from ...kernels.jit import KernelSpec
-from ...kernels.layer_norm import layer_norm_scratch, layer_norm_specs, run_layer_norm
+from ...kernels.layer_norm import layer_norm_specs, run_layer_norm
 from ...numeric import compute_dtype
 from ...ops.layer_norm import LayerNorm
 from ...plan.model import Plan
@@ -44,7 +45,7 @@ class Normalisation:
 
     def scratch_elements(self, threads: int) -> int:
         """Return what the kernel works in."""
-        return layer_norm_scratch(threads)
+        return layer_norm_elements(threads)
 
     def run(self, sources: Sequence[View], target: View, scratch: Array) -> None:
         """Compute ``target.inner``."""

@@ -84,7 +84,8 @@ class TestProcess:
 
 
 def test_memory_is_kept_for_those_who_reuse_it_alone():
-    environ = {"PATH": "/bin", "OMP_WAIT_POLICY": "passive"}
+    environ = {"PATH": "/bin", "OMP_WAIT_POLICY": "passive", "OPENBLAS_NUM_THREADS": "7"}
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     reused, plain = (make_environment(make_job("few", (), is_plain), environ) for is_plain in (False, True))
-    assert reused == {"PATH": "/bin", "OMP_NUM_THREADS": "1", **KEEP_MEMORY}
-    assert plain == {"PATH": "/bin", "OMP_NUM_THREADS": "1"}
+    assert reused == {"PATH": "/bin", **threads, **KEEP_MEMORY}
+    assert plain == {"PATH": "/bin", **threads}

@@ -28,7 +28,7 @@ _START += "from volconv.api.bench.rivals.child import main; main()"
 def make_environment(job: Job, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of the process for `job`: `environ`, but for what our own kernels set for themselves."""
     env = {name: value for name, value in environ.items() if name != "OMP_WAIT_POLICY"}
-    env["OMP_NUM_THREADS"] = str(job.threads)
+    env |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(job.threads))
     return env if job.is_plain else env | KEEP_MEMORY
 
 
