@@ -16,7 +16,6 @@ import numpy as np
 
 from .._version import __version__
 from ..formats.input_file import InputFile
-from ..formats.record import parse_record
 from ..kernels.cache import source_digest
 from .job import Job
 from .options import Options
@@ -111,10 +110,10 @@ def _read_digests(path: Path) -> Iterator[tuple[str, int, str]]:
     try:
         if not path.is_file() or path.stat().st_size > _LONGEST:
             return
-        document = parse_record(path.read_text(encoding="utf-8", errors="surrogateescape"))
-    except OSError:
+        document = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+    except (OSError, ValueError, RecursionError):
         return
-    if document is None or document.get("format") != SIDECAR_FORMAT or "GeneratedBy" not in document:
+    if not isinstance(document, dict) or document.get("format") != SIDECAR_FORMAT or "GeneratedBy" not in document:
         return
     outputs = document.get("outputs")
     for output in outputs if isinstance(outputs, list) else []:
