@@ -166,6 +166,10 @@ OUTPUTS = (
     CHANNELS,
     FORCE,
     click.option("--skip-existing", is_flag=True, help="Do nothing if the output is whole and would come out equal."),
+    click.option(
+        "--resume", is_flag=True,
+        help="Keep finished tiles in the scratch folder; finish what an earlier run with --resume has left there.",
+    ),
     click.option("--depfile", metavar="FILE", help="Write a Make rule: the output depends on all that was read."),
     click.option("--sidecar", is_flag=True, help="Write the output's record as JSON beside it."),
 )  # fmt: skip

@@ -100,6 +100,12 @@ class FormatError(VolconvError, ValueError):
     code = "volume.damaged"
 
 
+class ResumeError(VolconvError, ValueError):
+    """A job that was cut off cannot be resumed by this run: something that changes its result differs."""
+
+    exit_code = 3
+
+
 class BudgetError(VolconvError, MemoryError):
     """Predicted memory or disk does not suffice; `needed` are the bytes that would, where they are known."""
 

@@ -43,3 +43,21 @@ def test_pools_and_norms_share_what_they_can():
 @pytest.mark.parametrize(("node", "kernel"), [(NORM, "exact_sums.add"), (MEAN, "exact_sums.add"), (MAX, "maxima.fold")])
 def test_kernels_are_known_beforehand(node, kernel):
     assert [spec.name for spec in gathering_specs([node])] == [kernel]
+
+
+@pytest.mark.parametrize("nodes", [[NORM], [MAX], [NORM, MEAN, MAX]])
+def test_states_of_parts_give_the_whole(nodes):
+    values = np.random.default_rng(2).standard_normal((4, 4, 5, 6)).astype("f4")
+    whole, total = gather(nodes, values), None
+    part = gather(nodes, values)
+    for region in Region.whole(WIRE.shape).split((3, 2, 4)):
+        part.clear()
+        part.add(view_array(values), region)
+        total = total or part.twin()
+        total.merge(part.state())
+    for node in nodes:
+        if node is NORM:
+            for name, found in total.settle(node).tensors.items():
+                assert found.tobytes() == whole.settle(node).tensors[name].tobytes()
+        else:
+            assert total.pool(node).tobytes() == whole.pool(node).tobytes()

@@ -91,3 +91,33 @@ def test_the_scratch_file_is_reserved_before_the_first_tile(plan, tmp_path, monk
     monkeypatch.setattr("volconv.formats.scratch_file.reserve", no_room)
     with pytest.raises(BudgetError):
         Relay(1, scratch=tmp_path / "scratch").prepare(on_disk)
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_what_was_stored_can_be_brought_back(plan, tmp_path, on_disk):
+    """As another run's tiles are: without computing them."""
+    from dataclasses import replace
+
+    if on_disk:
+        plan = replace(plan, stores=tuple(replace(s, offset=0) if s.wire == "a" else s for s in plan.stores))
+    values = np.random.default_rng(0).standard_normal((2, 4, 5, 6)).astype("f4")
+    kept, stored = {}, []
+    for again in (False, True):
+        relay = Relay(1, scratch=tmp_path / "scratch")
+        relay.prepare(plan)
+        with relay.phase(0) as engine:
+            for tile in plan.phases[0].tiles:
+                if again:
+                    engine.restore(tile, "a", lambda out, at=tile.index: out.__setitem__(..., kept[at]))
+                    continue
+                engine.on_store = lambda name, region, out, at=tile.index: kept.update({at: out.copy()})  # noqa: ARG005
+                engine.run_tile(tile, lambda region, out: out.__setitem__(..., values[:, *region.slices()]), None)
+            assert len(kept) == plan.phases[0].count
+            store, found = engine.stores["a"], np.empty((4, 5, 6), "f4")
+            if on_disk:
+                relay._file.read_into(0, memoryview(found).cast("B"))
+            else:
+                found = store.view.flat[: 4 * 5 * 6]
+            stored.append(found.tobytes())
+        relay.close()
+    assert stored[0] == stored[1]

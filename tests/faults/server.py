@@ -12,8 +12,8 @@ import signal
 import sys
 from pathlib import Path
 
-NAMES = ("open", "pwrite", "posix_fallocate", "ftruncate", "fsync", "rename", "replace", "link", "unlink", "fchmod",
-         "utime", "mkdir", "rmdir", "close", "pread", "preadv")  # fmt: skip
+NAMES = ("open", "write", "pwrite", "posix_fallocate", "ftruncate", "fsync", "rename", "replace", "link", "unlink",
+         "fchmod", "utime", "mkdir", "rmdir", "close", "pread", "preadv")  # fmt: skip
 
 
 class Counter:
@@ -36,6 +36,9 @@ class Counter:
                 self.seen.append([name, self.path_of(what)])
                 self.left -= 1
                 if self.left == 0:
+                    if self.job.get("torn") and name in ("write", "pwrite"):
+                        data = memoryview(more[0]).cast("B")
+                        function(what, data[: len(data) // 2], *more[1:])
                     self.strike(name, what, function)
             return function(what, *more, **options)
 
@@ -45,7 +48,7 @@ class Counter:
         if name == "open" and not more[0] & (os.O_CREAT | getattr(os, "O_TMPFILE", 0) & ~os.O_DIRECTORY):
             return False
         try:
-            return self.path_of(what).startswith(self.folder)
+            return (self.path_of(what) + "/").startswith(self.folder)
         except OSError:
             return False
 

@@ -81,6 +81,14 @@ def test_full_at_the_start(folder, output):
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
+def test_no_room_for_tiles_that_are_kept(folder, output):
+    code, err, names = on_disk(folder, "3m", command(folder, output, "--resume"))
+    assert (code, names) == (4, [])
+    assert err.count("\n") == 1
+    assert f"volconv: {output}.volconv: tiles and outputs need " in err
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
 def test_no_room_for_another_name(folder, output):
     code, err, names = on_disk(folder, "1m,nr_inodes=1", command(folder, output))
     assert code == 4, err
@@ -101,10 +109,11 @@ def test_full_in_mid_run(folder):
     assert not (folder / "scratch").exists()
 
 
+@pytest.mark.parametrize("words", [(), ("--resume",)])
 @pytest.mark.parametrize("output", OUTPUTS)
-def test_a_limit_on_the_size_of_files(folder, tmp_path, output):
+def test_a_limit_on_the_size_of_files(folder, tmp_path, output, words):
     done = subprocess.run(
-        command(folder, output),
+        command(folder, output, *words),
         cwd=tmp_path,
         env=environment(),
         capture_output=True,

@@ -100,3 +100,24 @@ def test_of_no_values_nothing_is_known():
 def test_memory_is_counted():
     sums = ExactSums("float32", 5)
     assert sums._words.nbytes + sums._lines.nbytes == sum_bytes("float32", 5, thread_count())
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_states_of_parts_add_up_to_the_whole(threads):
+    volume = np.random.default_rng(1).standard_normal((3, 4, 5, 60)).astype(np.float32)
+    volume[1] *= np.float32(-1e30)
+    before = thread_count()
+    try:
+        set_threads(threads)
+        steps = (1200, 300, 60, 1)
+        part, total = ExactSums("float32", 3), ExactSums("float32", 3)
+        for z in (2, 0, 3, 1):
+            part.clear()
+            part.add(volume.ravel(), z * steps[1], steps, (1, 5, 60))
+            assert part.count == 300
+            state = part.state().copy()
+            assert part.state().tobytes() == state.tobytes()
+            total.merge(state, part.count)
+        assert as_tuples(total.sums()) == by_fractions(volume)
+    finally:
+        set_threads(before)

@@ -37,3 +37,14 @@ def test_special_values(dtype):
     found = largest(volume.reshape(7, 1, 1, 2))
     np.testing.assert_array_equal(found, np.array([0, 0, -0.0, np.nan, np.nan, -1, -np.inf], dtype))
     assert np.signbit(found[:3]).tolist() == [False, False, True]
+
+
+def test_states_of_parts_give_the_whole():
+    volume = np.random.default_rng(1).standard_normal((3, 4, 5, 6)).astype("f4")
+    volume[2, 3, 0, 0] = np.nan
+    part, total = Maxima("float32", 3), Maxima("float32", 3)
+    for z in (1, 3, 0, 2):
+        part.clear()
+        part.add(volume.ravel(), z * 30, (120, 30, 6, 1), (1, 5, 6))
+        total.merge(part.state())
+    np.testing.assert_array_equal(total.values(), volume.max(axis=(1, 2, 3)))

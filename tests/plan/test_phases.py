@@ -89,3 +89,10 @@ def test_the_document_shows_the_phases():
     assert "phase 1" in text
     assert "a to memory (16MiB); statistics of a" in text
     assert "to scratch" in str(plan(BASELINE_BYTES + 20 * MIB))
+
+
+def test_grids_of_an_earlier_plan_are_used_again():
+    first = plan(BASELINE_BYTES + 20 * MIB)
+    again = plan(2**31, grids=first.grids, tile=(8, 8, 8))
+    assert again.grids == first.grids != plan(2**31, tile=(8, 8, 8)).grids
+    assert [phase.edges for phase in again.phases] == list(first.grids)

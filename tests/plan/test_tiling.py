@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from volconv.errors import BudgetError
+from volconv.errors import BudgetError, ResumeError
 from volconv.graph.model import INPUT, Graph, Node
 from volconv.ops.base import Wire
 from volconv.ops.conv3d import Conv3d
@@ -55,6 +55,22 @@ def test_given_tiles_are_kept_or_refused():
     assert made.tile_shape == (8, 30, 33)
     with pytest.raises(BudgetError, match="tiles of 200,200,200"):
         plan(chain(), 120 * MIB, tile=(200, 200, 200))
+
+
+def test_the_grid_of_an_earlier_plan_is_used_again():
+    graph = chain()
+    first = plan(graph, 150 * MIB)
+    again = plan(graph, 4000 * MIB, tile=(8, 8, 8), grids=first.grids)
+    assert again.grids == first.grids == (first.edges,)
+    whole = plan(graph, 4000 * MIB, tile="whole")
+    with pytest.raises(BudgetError, match="the tiles that the job was begun with need"):
+        plan(graph, 150 * MIB, grids=whole.grids)
+
+
+@pytest.mark.parametrize("edges", [((0, 7), (0, 200), (0, 200)), ((0, 200),) * 2 + ((0, 9, 9, 200),)])
+def test_a_grid_of_another_graph_is_refused(edges):
+    with pytest.raises(ResumeError, match="tile borders"):
+        plan(chain(), 4000 * MIB, grids=[edges])
 
 
 def test_tiles_cover_the_volume_once():

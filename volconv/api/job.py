@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingFileError, ShapeError, SpecError, UsageError, VolconvError
 from ..formats.atomic import check_output
@@ -19,6 +19,7 @@ from ..graph.passes import optimise
 from ..graph.tensors import TensorLoader
 from ..graph.trailing import Chain, split_trailing
 from ..ops.base import Wire
+from ..plan.model import Edges
 from ..settings import memory_budget, thread_count
 from ..spec.load import load_spec, load_spec_mapping
 from ..spec.model import Spec
@@ -27,6 +28,9 @@ from .options import Options
 from .output_type import check_scores, end_in
 from .prepared import prepare
 from .targets import Target, list_saved, list_targets
+
+if TYPE_CHECKING:  # plans have no use for it
+    from ..run.job_folder import JobFolder
 
 
 @dataclass
@@ -52,6 +56,12 @@ class Job:
         the scan's grid; settled by `plan_job`.
     digests : tuple of two lists, or None
         Names and SHA-256 of inputs and of weights, once they are known.
+    folder : JobFolder or None
+        Where finished tiles are kept, of a run that can be resumed.
+    grids : tuple
+        `Plan.grids` that the run which is resumed was begun with; empty where none is.
+    resumed, damaged : int
+        Tiles of that run which stand, and which do not, once they were looked at.
     named : tuple of str
         Spec, inputs and output, as they were named; of a spec that is no file its own name.
     held : ExitStack
@@ -72,6 +82,10 @@ class Job:
     holds_input: bool = True
     holds_results: bool = True
     digests: tuple[list[dict[str, str]], list[dict[str, str]]] | None = None
+    folder: JobFolder | None = None
+    grids: tuple[Edges, ...] = ()
+    resumed: int = 0
+    damaged: int = 0
     chains: Mapping[str, Chain] = field(default_factory=dict)
     held: ExitStack = field(default_factory=ExitStack)
     named: tuple[str, ...] = ()
@@ -203,7 +217,7 @@ def _check_names(spec: Spec, targets: Sequence[Target], volumes: Sequence[Path],
     for name in dict.fromkeys(target.name for target in targets):
         path = parse_volume_name(name).path
         if options.channels != "split":  # then this is no file's name
-            check_output(path, sources, options.force)
+            check_output(path, sources, options.force or options.resume)  # a finished job's output is no error
 
 
 def _exists(path: Path) -> bool:

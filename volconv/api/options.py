@@ -54,6 +54,8 @@ class Options:
         ``4d``, ``vector`` or ``split``.
     save : mapping
         Stage name to a path its result is also written to.
+    resume : bool
+        Keep finished tiles, and begin with those that a run which was cut off has kept.
     """
 
     weights: Path | None = None
@@ -72,6 +74,7 @@ class Options:
     save: Mapping[str, str] = field(default_factory=dict)
     force: bool = False
     skip_existing: bool = False
+    resume: bool = False
     depfile: Path | None = None
     sidecar: bool = False
 

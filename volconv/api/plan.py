@@ -11,7 +11,7 @@ from ..errors import BudgetError
 from ..formats.base import Source
 from ..formats.names import HDF5, parse_volume_name
 from ..formats.prepared import PreparedSource
-from ..plan.cost import BASELINE_BYTES, HDF5_BYTES, Traffic
+from ..plan.cost import BASELINE_BYTES, HDF5_BYTES, RECORD_BYTES, Traffic
 from ..plan.make import make_plan
 from ..plan.model import Plan
 from .job import Job, open_job
@@ -54,11 +54,20 @@ def plan(spec: Any, inputs: Any, output: str | Path | None = None, **options: An
     job = open_job(spec, inputs, output, make_options(**options))
     try:
         open_sinks(job, records=False)
-        if not job.options.skip_existing:
+        done, finished = _look_for_job(job) if job.options.resume and job.targets else (None, False)
+        if not (job.options.skip_existing or finished):
             check_files(job)
-        return plan_job(job)
+        return replace(plan_job(job), done=done)
     finally:
         job.close()
+
+
+def _look_for_job(job: Job) -> tuple[int, bool]:
+    """Return how many tiles of a job to be resumed are done, and whether its outputs are there."""
+    from .resume import look_for_job
+    from .skip import is_up_to_date
+
+    return look_for_job(job), is_up_to_date(job)
 
 
 def plan_job(job: Job) -> Plan:
@@ -103,11 +112,12 @@ def _plan(job: Job) -> Plan:
     def write_bytes(stage: str) -> Any:
         return lambda shape: max(sink.window_bytes(shape) for sink in job.sinks_of(stage))
 
+    kept = RECORD_BYTES if options.resume else 0
     gathered, finishing = _label_bytes(job)
     written = (target.stage for target in job.targets if target.stage in job.chains)
     finishing += max((write_bytes(stage)(job.wire(stage).shape) for stage in written), default=0)
     traffic = Traffic(
-        resident + gathered,
+        resident + gathered + kept,
         source.window_bytes,
         {target.stage: write_bytes(target.stage) for target in job.targets if target.stage not in job.chains},
         spooled + sum(sink.scratch_bytes for sink in job.sinks),
@@ -128,9 +138,15 @@ def _plan(job: Job) -> Plan:
         description=f"{job.spec.name} on {read}",
         overlap=True,
         spill=True,
+        grids=job.grids,
     )
     before, after = _outside_stages(job)
-    return replace(made, chains=job.chains, before=before, after=after)
+    scratch = made.scratch_bytes
+    if options.resume:
+        from ..run.records import recorded_bytes
+
+        scratch += recorded_bytes(made)
+    return replace(made, chains=job.chains, before=before, after=after, scratch_bytes=scratch)
 
 
 def _label_bytes(job: Job) -> tuple[int, int]:

@@ -14,13 +14,14 @@ from ..errors import OutputError
 from ..formats.prepared import PreparedSource
 from ..plan.model import Plan
 from ..run.events import Compiling, Emit, Event, Finished, Phase, Warned, ignore
-from ..run.label_maps import gather_labels
+from ..run.label_maps import GatheredLabels, gather_labels
 from ..run.worker import Task, run_beside
 from .commit import claim, commit
 from .job import Job, open_job
 from .options import Options, make_options
 from .outputs import check_files, digest_files, open_sinks
 from .plan import plan_job
+from .resume import keep_tiles, open_folder, prepare_disk
 from .skip import is_up_to_date
 from .summary import peak_rss, summarise
 from .targets import Target, sidecar_path
@@ -48,12 +49,13 @@ def run(
         Called with the events of `volconv.run.events`, not always from the calling thread.
     **options
         ``weights settings axes spacing memory scratch tile threads algorithm dtype channels save force
-        skip_existing depfile sidecar``: the command line's long options; `settings` is ``--set``.
+        skip_existing resume depfile sidecar``: the command line's long options; `settings` is ``--set``.
 
     Returns
     -------
     dict
-        A summary: outputs, seconds, tiles, predicted and real peak memory, warnings, the record.
+        A summary: outputs, seconds, tiles (those that an earlier run had finished, and those that were computed),
+        predicted and real peak memory, warnings, the record.
 
     Raises
     ------
@@ -64,18 +66,25 @@ def run(
     emit: Emit = on_event or ignore
     checked = make_options(**options)
     job = open_job(spec, inputs, output, checked, lambda targets: _claim(targets, checked, emit))
+    finished = False
     try:
         open_sinks(job, records=False)
-        if checked.skip_existing and is_up_to_date(job):
+        open_folder(job)
+        if (checked.skip_existing or checked.resume) and is_up_to_date(job):
+            finished = True
             return {"skipped": True, "outputs": [{"path": t.name, "stage": t.stage} for t in job.targets]}
         check_files(job)
         plan = plan_job(job)
+        prepare_disk(job, plan)
         summary = _work(job, plan, emit, lambda: summarise(job, plan, time.perf_counter() - started, resident))
+        finished = True
         for message in summary["warnings"]:
             emit(Warned(message))
         emit(Finished(tuple(entry["path"] for entry in summary["outputs"]), summary["seconds"]))
         return summary
     finally:
+        if job.folder is not None:
+            job.folder.release(finished)
         job.close()
 
 
@@ -130,20 +139,37 @@ def _run_tiles(job: Job, plan: Plan, engine: Any, hashing: Task, emit: Emit, sto
     hashing.wait()
     if stop.is_set():  # the caller may have gone on meanwhile: nobody would remove what is made now
         return
+    if job.folder is None:
+        sinks = _create_sinks(job, plan)
+        overlapped.execute(plan, engine, job.source, sinks, emit, stop)
+        job.source.check_unchanged()
+    else:
+        with keep_tiles(job, plan, emit) as ledger:
+            overlapped.execute(plan, engine, job.source, ledger.sinks, emit, stop, ledger)
+            job.source.check_unchanged()
+            if stop.is_set():
+                return
+            engine.close()  # its memory is the writing's
+            sinks = _create_sinks(job, plan)
+            emit(Phase("writing"))
+            ledger.fill(sinks, stop)
+    if job.chains and not stop.is_set():
+        engine.close()  # its memory is the finishing's
+        emit(Phase("finishing labels"))
+        for labels in dict.fromkeys(taker for takers in sinks.values() for taker in takers):
+            if isinstance(labels, GatheredLabels):
+                labels.write_all(sinks)
+
+
+def _create_sinks(job: Job, plan: Plan) -> dict[str, list[Any]]:
+    """Make the outputs' hidden files; return what takes the tiles of each stage, label maps that are gathered too."""
     open_sinks(job, records=True)
     for sink in job.sinks:
         sink.create()
     sinks: dict[str, list[Any]] = {target.stage: job.sinks_of(target.stage) for target in job.targets}
-    gathered = gather_labels(job.chains, plan.batch)
-    for stage, labels in gathered.items():
+    for stage, labels in gather_labels(job.chains, plan.batch).items():
         sinks.setdefault(stage, []).append(labels)
-    overlapped.execute(plan, engine, job.source, sinks, emit, stop)
-    job.source.check_unchanged()
-    if gathered and not stop.is_set():
-        engine.close()  # its memory is the finishing's
-        emit(Phase("finishing labels"))
-        for labels in gathered.values():
-            labels.write_all(sinks)
+    return sinks
 
 
 def _load(job: Job, emit: Emit) -> None:

@@ -42,13 +42,20 @@ def summarise(job: Job, plan: Plan, seconds: float, resident: int = 0) -> dict[s
         "outputs": outputs,
         "seconds": round(seconds, 3),
         "tiles": plan.count * plan.batch,
+        "tiles_resumed": job.resumed,
+        "tiles_computed": plan.count * plan.batch - job.resumed,
         "threads": job.threads,
         "macs": plan.macs,
         "peak_bytes": plan.peak_bytes,
         "peak_rss_bytes": peak_rss(),
         "arithmetic": "fma" if has_fma() else "no-fma",
         "vector_bits": vector_bits(),
-        "warnings": [*job.source.warnings, *_memory_warnings(job, plan, resident), *_value_warnings(outputs)],
+        "warnings": [
+            *job.source.warnings,
+            *_damage_warnings(job),
+            *_memory_warnings(job, plan, resident),
+            *_value_warnings(outputs),
+        ],
         "record": expected_record(job, job.targets[0]),
         "plan": plan.to_json(),
         "machine": {
@@ -65,6 +72,12 @@ def _memory_warnings(job: Job, plan: Plan, resident: int) -> list[str]:
     if peak <= max(job.budget, plan.peak_bytes, resident):
         return []
     return [f"memory peaked at {format_bytes(peak)}, where {format_bytes(plan.peak_bytes)} were predicted"]
+
+
+def _damage_warnings(job: Job) -> list[str]:
+    if not job.damaged:
+        return []
+    return [f"{job.damaged} finished tile(s) of the run that was cut off were damaged, and computed again"]
 
 
 def _value_warnings(outputs: list[dict[str, Any]]) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph.model import Node
+from ..kernels.catalog_memory import state_length
 from ..kernels.exact_sums import ExactSums, sum_specs
 from ..kernels.jit import KernelSpec
 from ..kernels.maxima import Maxima, maximum_specs
@@ -48,7 +49,8 @@ class Gathered:
     """
 
     def __init__(self, wire: Wire, readers: Iterable[Node]) -> None:
-        dtype, kinds = compute_dtype(wire.dtype), {_wants_maximum(node) for node in readers}
+        self._made_of = wire, tuple(readers)
+        dtype, kinds = compute_dtype(wire.dtype), {_wants_maximum(node) for node in self._made_of[1]}
         self._sums = ExactSums(dtype, wire.channels) if False in kinds else None
         self._maxima = Maxima(dtype, wire.channels) if True in kinds else None
 
@@ -57,6 +59,33 @@ class Gathered:
         for part in (self._sums, self._maxima):
             if part is not None:
                 part.add(view.flat, view.at(region.start), view.steps, region.shape)
+
+    def twin(self) -> Gathered:
+        """Return one of the same kind that knows of no voxel yet."""
+        return Gathered(*self._made_of)
+
+    def state(self) -> Array:
+        """Return what is known so far, (channels, `state_length`) int64: sums, count, maxima."""
+        wire, _ = self._made_of
+        state = np.zeros((wire.channels, state_length(compute_dtype(wire.dtype))), np.int64)
+        if self._sums is not None:
+            state[:, :-2], state[:, -2] = self._sums.state(), self._sums.count
+        if self._maxima is not None:
+            state[:, -1] = self._maxima.state()
+        return state
+
+    def merge(self, state: Array) -> None:
+        """Take in the voxels of another one's `state`."""
+        if self._sums is not None:
+            self._sums.merge(state[:, :-2], int(state[0, -2]))
+        if self._maxima is not None:
+            self._maxima.merge(state[:, -1])
+
+    def clear(self) -> None:
+        """Forget every voxel."""
+        for part in (self._sums, self._maxima):
+            if part is not None:
+                part.clear()
 
     def settle(self, node: Node) -> Node:
         """Return the norm `node` with the statistics of its input."""

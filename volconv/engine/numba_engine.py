@@ -28,7 +28,7 @@ from .ends import Ends, view_array, within
 from .gathering import Gathered
 from .nodes.base import BoundNode, run_plain
 from .nodes.registry import find_family
-from .stores import AnyStore, FileStore, MemoryStore, array
+from .stores import AnyStore, FileStore, MemoryStore, array, in_memory_order
 
 _HUGE_PAGES = 8 << 20
 """Bytes from which NumPy asks for huge pages, and gets some; pages that no kernel touches take no memory."""
@@ -45,6 +45,12 @@ class NumbaEngine:
         Called with the number of kernels before they are compiled, if any must be.
     jobs : int
         Processes that compile at a time.
+
+    Attributes
+    ----------
+    on_store : callable or None
+        Called with the name and the region of what a tile stores for later phases, and the values: (C, d, h, w) or
+        (d, h, w, C) as they lie in the store, channels that fill up the kernel's vectors with them.
     """
 
     def __init__(self, threads: int, on_compile: Callable[[int], None] | None = None, jobs: int = 1) -> None:
@@ -54,6 +60,7 @@ class NumbaEngine:
         self.bound: dict[str, BoundNode] = {}
         self.stores: Mapping[str, AnyStore] = {}
         self.gathered: Mapping[str, Gathered] = {}
+        self.on_store: Callable[[str, Region, NDArray[Any]], None] | None = None
         self._room: int = 0
 
     def prepare(self, plan: Plan) -> None:
@@ -183,13 +190,29 @@ class NumbaEngine:
         """Store `region` of the wire `name`, which lies in `view`, and add it to its statistics, as is wanted."""
         if region.is_empty:
             return
-        store = self.stores.get(name) if name in self._nodes else None  # a stored wire that is gathered stays there
-        if isinstance(store, FileStore):
-            store.write(view, region)
-        elif store is not None and view.flat is not store.view.flat:
-            run_plain(run_copy, view, within(store.view, region), store.view.channels)
+        self._store(name, region, view)
         if name in self.gathered:
             self.gathered[name].add(view, region)
+
+    def _store(self, name: str, region: Region, view: View) -> None:
+        store = self.stores.get(name) if name in self._nodes else None  # a stored wire that is gathered stays there
+        if store is None:
+            return
+        if isinstance(store, FileStore):
+            store.write(view, region)
+        elif view.flat is not store.view.flat:
+            run_plain(run_copy, view, within(store.view, region), store.view.channels)
+        if self.on_store is not None:
+            self.on_store(name, region, in_memory_order(view, region))
+
+    def restore(self, tile: Tile, name: str, read: Callable[[NDArray[Any]], None]) -> None:
+        """Store `tile`'s part of the wire `name` as `read` brings it, what `on_store` was told when it was computed."""
+        region = tile.writes[name]
+        if not region.is_empty:
+            home = next(step.sources[0] for step in self.plan.steps if step.kind == "keep" and step.node == name)
+            view = self.arena.view(home, tile.cell)
+            read(in_memory_order(view, region))
+            self._store(name, region, view)
 
     def _takes_voxels(self, name: str) -> bool:
         """Return whether each reader of buffer `name` takes single voxels as they are: no neighbours, none rounded."""

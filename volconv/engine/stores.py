@@ -72,6 +72,12 @@ class FileStore:
 AnyStore = MemoryStore | FileStore
 
 
+def in_memory_order(view: View, region: Region) -> Array:
+    """Return the values of `region` of `view`, all channels stored, without a copy: axes as they lie in memory."""
+    values = array(view, region)
+    return values.transpose(1, 2, 3, 0) if view.steps[0] == 1 else values
+
+
 def array(view: View, region: Region, channels: int | None = None) -> Array:
     """Return the values of `region` of `view` as an array (C, d, h, w) without a copy."""
     shape = (channels or view.channels, *region.shape)

@@ -94,6 +94,11 @@ class Hdf5Source:
             self.close()
             raise
 
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset in the file."""
+        return self._where
+
     def _open_dataset(self) -> h5py.Dataset:
         """Return the dataset, checked and opened with a chunk cache of a known size."""
         found = resolve(self._file, self._where, self._shown)

@@ -152,3 +152,8 @@ SUM_FORMATS = {"float32": SumFormat(23, 255, 12, 22), "float64": SumFormat(52, 2
 def sum_bytes(dtype: str, channels: int, threads: int) -> int:
     """Return the bytes that exact sums of `channels` channels take."""
     return threads * (channels * SUM_FORMATS[dtype].entries * 8 + SUM_SEGMENT * (4 if dtype == "float32" else 8))
+
+
+def state_length(dtype: str) -> int:
+    """Return the numbers of 64 bits a channel that tell what was gathered of some voxels: sums, count, maximum."""
+    return SUM_FORMATS[dtype].entries + 2

@@ -117,6 +117,27 @@ class ExactSums:
         if self._uncarried >= _CARRY_AFTER:
             self._carry()
 
+    def state(self) -> Array:
+        """Return what was added so far, (channels, `SumFormat.entries`) int64; `merge` takes it."""
+        self._carry()
+        return np.asarray(self._words.sum(axis=0))
+
+    def merge(self, state: Array, count: int) -> None:
+        """Add what another one's `state` holds, of `count` voxels."""
+        self._words[0] += state
+        self._count += count
+        self._carry()
+
+    def clear(self) -> None:
+        """Forget all that was added."""
+        self._words[...] = 0
+        self._count = self._uncarried = 0
+
+    @property
+    def count(self) -> int:
+        """Voxels added so far."""
+        return self._count
+
     def _carry(self) -> None:
         """Pass on what the words hold beyond 32 bits; the last word of each sum keeps its own, and the sign."""
         self._uncarried = 0

@@ -16,6 +16,7 @@ from .scalar import load
 
 Array = np.ndarray[Any, Any]
 _BITS = {"float32": np.int32, "float64": np.int64}
+_NOTHING = np.iinfo(np.int64).min
 
 
 def maximum_specs(dtype: str) -> list[KernelSpec]:
@@ -37,7 +38,7 @@ class Maxima:
         self._dtype, self._channels = dtype, channels
         self._kernel = get_kernel(KernelSpec("maxima.fold", dtype))
         self._tasks = thread_count()
-        self._keys = np.full((self._tasks, channels), np.iinfo(np.int64).min)
+        self._keys = np.full((self._tasks, channels), _NOTHING)
 
     def add(self, x: Array, start: int, steps: Sequence[int], box: Sequence[int]) -> None:
         """Take in every voxel (z, y, x) of a box, ``x[start + c*sc + z*sz + y*sy + x*sx]`` for channel c.
@@ -56,6 +57,18 @@ class Maxima:
             sizes, by = (int(box[0]), int(box[1]), int(box[2])), tuple(int(step) for step in steps)
             bits = x.view(_BITS[self._dtype])
             self._kernel(bits, start, by, sizes, self._channels, self._keys.ravel(), self._tasks)
+
+    def state(self) -> Array:
+        """Return what was taken in so far, (channels,) int64; `merge` takes it."""
+        return np.asarray(self._keys.max(axis=0))
+
+    def merge(self, state: Array) -> None:
+        """Take in what another one's `state` holds."""
+        np.maximum(self._keys[0], state, out=self._keys[0])
+
+    def clear(self) -> None:
+        """Forget all that was taken in."""
+        self._keys[...] = _NOTHING
 
     def values(self) -> Array:
         """Return the largest value of each channel, (C,)."""

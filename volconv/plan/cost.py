@@ -26,6 +26,8 @@ BASELINE_BYTES = 160 * 2**20
 """Resident size before the first tile: Python, NumPy, Numba with kernels loaded (at most 147 MiB on Linux)."""
 HDF5_BYTES = 15 * 2**20
 """What h5py adds (11 to 13 MiB)."""
+RECORD_BYTES = 4 * 2**20
+"""What keeping finished tiles adds: a piece copied by the engine's thread, one by the writing thread, and lists."""
 START_SECONDS = 0.5
 _COPY_RATE = 5e9
 _CHUNK_RATE = 6e8

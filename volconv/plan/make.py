@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from ..errors import BudgetError, RunError
+from ..errors import BudgetError, ResumeError, RunError
 from ..geometry import Triple
 from ..graph.model import INPUT, Graph
 from ..graph.phases import has_phases
 from ..graph.places import list_disagreements
 from .buffers import Form, Layouts, choose_kernels, lay_out
 from .cost import Traffic
-from .model import Plan
+from .model import Edges, Plan
 from .residuals import fuse_residuals
 from .tiling import Cuts, choose_tiles
 
@@ -34,6 +34,7 @@ def make_plan(
     description: str = "",
     overlap: bool = False,
     spill: bool = False,
+    grids: Sequence[Edges] = (),
 ) -> Plan:
     """Return the plan for running `graph`, in phases where a stage needs all of its input.
 
@@ -57,13 +58,15 @@ def make_plan(
         Whether to read and write while tiles are computed, where the budget and the number of tiles allow.
     spill : bool
         Whether what lies between phases may go to a scratch file.
+    grids : sequence of three tuples of int, optional
+        `Plan.grids` of an earlier plan of the graph, to be used again whatever `tile` and `budget` are.
 
     Raises
     ------
     BudgetError
         If the predicted peak exceeds `budget` however the volume is cut.
     """
-    terms = Terms(budget, traffic, threads, tile, batch, description, overlap)
+    terms = Terms(budget, traffic, threads, tile, batch, description, overlap, tuple(grids))
     if has_phases(graph):
         from .phases import plan_phases
 
@@ -84,18 +87,25 @@ class Terms:
     batch: int = 1
     description: str = ""
     overlap: bool = False
+    grids: tuple[Edges, ...] = ()
+
+    def grid(self, number: int) -> Edges | None:
+        """Return the tile borders that phase `number` is to use; None where it may choose."""
+        return self.grids[number] if number < len(self.grids) else None
 
 
-def plan_part(graph: Graph, terms: Terms, given: Mapping[str, Form] | None = None) -> Plan:
+def plan_part(graph: Graph, terms: Terms, given: Mapping[str, Form] | None = None, number: int = 0) -> Plan:
     """Return the plan of what runs in tiles at once: a whole graph, or one phase, its stored wires as `given` says."""
     graph, kernels = fuse_residuals(graph, choose_kernels(graph), given)
     layouts = lay_out(graph, kernels, given)
     budget, traffic, threads, batch = terms.budget, terms.traffic, terms.threads, terms.batch
-    tile = _clamp(terms.tile, graph)
-    cuts, cost = choose_tiles(graph, layouts, kernels, traffic, budget, threads, tile)
+    tile, edges = _clamp(terms.tile, graph), terms.grid(number)
+    if edges is not None:
+        _check_edges(edges, graph)
+    cuts, cost = choose_tiles(graph, layouts, kernels, traffic, budget, threads, tile, edges=edges)
     if terms.overlap and _exchanges(graph, layouts) and batch * _count(cuts) > 1:
         with contextlib.suppress(BudgetError):
-            others, dearer = choose_tiles(graph, layouts, kernels, traffic, budget, threads, tile, overlap=True)
+            others, dearer = choose_tiles(graph, layouts, kernels, traffic, budget, threads, tile, True, edges)
             if dearer.seconds <= cost.seconds * _WORTH_OVERLAPPING and batch * _count(others) > 1:
                 cuts, cost = others, dearer
     plan = Plan(
@@ -144,3 +154,11 @@ def _check(plan: Plan) -> None:
     for edges in plan.edges:
         if edges[0] != 0 or any(b <= a for a, b in itertools.pairwise(edges)):
             raise RunError(f"plan with tile borders {edges}, expected rising ones from 0")
+
+
+def _check_edges(edges: Edges, graph: Graph) -> None:
+    """Raise `ResumeError` for tile borders, of an earlier plan, that cannot be those of `graph`."""
+    for axis, length in zip(edges, graph.wire(graph.anchor).shape, strict=True):
+        if axis[0] != 0 or axis[-1] != length or any(b <= a for a, b in itertools.pairwise(axis)):
+            found = f"from {axis[0]} to {axis[-1]}"
+            raise ResumeError(f"the job's tile borders go {found}, expected rising ones from 0 to {length}")

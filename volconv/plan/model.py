@@ -16,6 +16,9 @@ from ..kernels.catalog import ConvKernel, Layout
 from ..ops.base import Interval
 from ..region import Region
 
+Edges = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+"""Tile borders along D, H, W, from 0 to the length of the axis."""
+
 
 @dataclass(frozen=True)
 class Buffer:
@@ -153,13 +156,15 @@ class Plan:
         Of a plan in `phases`: what it leaves to later ones.
     stores : tuple of Store
         Wires that lie between phases.
+    done : int or None
+        Tiles that the run which is resumed has finished already; None where none is.
     """
 
     graph: Graph
     kernels: Mapping[str, ConvKernel]
     buffers: tuple[Buffer, ...]
     steps: tuple[Step, ...]
-    edges: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+    edges: Edges
     windows: tuple[tuple[Mapping[str, Window], ...], ...]
     offsets: Mapping[str, int]
     arena_bytes: int
@@ -178,11 +183,17 @@ class Plan:
     phases: tuple[Plan, ...] = ()
     part: Phase | None = None
     stores: tuple[Store, ...] = ()
+    done: int | None = None
 
     @property
     def grid(self) -> Triple:
         """Number of tiles along D, H, W."""
         return (len(self.edges[0]) - 1, len(self.edges[1]) - 1, len(self.edges[2]) - 1)
+
+    @property
+    def grids(self) -> tuple[Edges, ...]:
+        """The tile borders of every phase, in order; of an ordinary run its own."""
+        return tuple(phase.edges for phase in self.phases or (self,))
 
     @property
     def count(self) -> int:

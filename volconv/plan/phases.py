@@ -137,7 +137,7 @@ def _plan_phase(number: int, drafts: Sequence[_Draft], stores: Sequence[Store], 
         resident_bytes=traffic.resident_bytes + held + others + sums,
         seconds=0.0 if number else traffic.seconds,
     )
-    plan = plan_part(phase.graph, replace(terms, traffic=beside), drafts[number].given)
+    plan = plan_part(phase.graph, replace(terms, traffic=beside), drafts[number].given, number)
     return replace(plan, part=phase, stores=tuple(stores))
 
 

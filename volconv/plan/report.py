@@ -50,6 +50,7 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
         "peak_bytes": plan.peak_bytes,
         "scratch_bytes": plan.scratch_bytes,
         "seconds": round(plan.seconds, 3),
+        **({} if plan.done is None else {"tiles_done": plan.done}),
     }
 
 
@@ -200,6 +201,7 @@ def format_plan(plan: Plan) -> str:
         f"memory   {format_bytes(plan.peak_bytes)} at the peak, {format_bytes(plan.arena_bytes)} of it for tiles",
         f"scratch  {format_bytes(plan.scratch_bytes)}",
         f"time     about {plan.seconds:.2g} s on {plan.threads} thread(s)",
+        *([] if plan.done is None else [f"resumed  {plan.done} of {plan.count * plan.batch} tiles are done"]),
         *(f"note     {note}" for note in document["notes"]),
     ]
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from ..graph.model import Graph
 from ..kernels.catalog import ConvKernel
 from .buffers import Layouts
 from .cost import AxisCut, Cost, Traffic, cut_axis, price
+from .model import Edges
 
 Counts = tuple[int, int, int]
 Cuts = tuple[AxisCut, AxisCut, AxisCut]
@@ -48,6 +49,7 @@ def choose_tiles(
     threads: int,
     tile: Triple | None = None,
     overlap: bool = False,
+    edges: Edges | None = None,
 ) -> tuple[Cuts, Cost]:
     """Return the cuts and their cost.
 
@@ -59,6 +61,8 @@ def choose_tiles(
         Shape of the tiles on the first output; chosen where left out.
     overlap : bool
         As for `volconv.plan.memory.place_buffers`.
+    edges : three tuples of int, optional
+        Tile borders that are to be used, whatever `tile` is.
 
     Raises
     ------
@@ -66,11 +70,15 @@ def choose_tiles(
         If nothing fits, with the smallest budget that would.
     """
     shape = graph.wire(graph.anchor).shape
-    if tile is not None:
-        cuts = tuple(cut_axis(graph, layouts, a, fixed_edges(shape[a], tile[a])) for a in range(3))
+    fixed, what = edges, "the tiles that the job was begun with"
+    if fixed is None and tile is not None:
+        fixed = tuple(map(fixed_edges, shape, tile))  # type: ignore[assignment]
+        what = f"tiles of {','.join(map(str, tile))}"
+    if fixed is not None:
+        cuts = tuple(cut_axis(graph, layouts, a, fixed[a]) for a in range(3))
         cost = price(graph, layouts, kernels, cuts, traffic, threads, overlap)  # type: ignore[arg-type]
         if cost.peak_bytes > budget:
-            raise _too_small(budget, cost.peak_bytes, f"tiles of {','.join(map(str, tile))}")
+            raise _too_small(budget, cost.peak_bytes, what)
         return cuts, cost  # type: ignore[return-value]
 
     @cache

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import pairwise
+from itertools import chain, pairwise
 from threading import Event as Flag
 from typing import Any
 
@@ -23,7 +23,7 @@ from ..formats.base import Sink, Source
 from ..plan.model import Plan, Tile
 from ..region import Region
 from .events import Emit
-from .serial import Leg, announce, explain_memory, list_legs, run_tiles
+from .serial import Ledger, Leg, announce, explain_memory, list_legs, open_leg, run_tiles
 
 Place = tuple[int, Tile]
 """The volume of the batch, and the tile in it."""
@@ -36,33 +36,45 @@ def execute(
     sinks: Mapping[str, Sequence[Sink]],
     emit: Emit,
     stop: Flag | None = None,
+    ledger: Ledger | None = None,
 ) -> None:
     """Run every tile of every volume of `plan`, as `volconv.run.serial.execute` does.
 
     `source` is called from one thread, `sinks` from another, which also emits `TileDone`. An error of either ends the
     run within two tiles.
     """
+    ledger = ledger or Ledger()
     announce(plan, emit)
     for leg in list_legs(plan):
-        with engine.phase(leg.number) as current:
-            if leg.plan.slots:
-                _run_leg(leg, current, source, sinks, emit, stop)
-            else:
-                run_tiles(leg, current, source, sinks, emit, stop)
+        with open_leg(leg, engine, emit, stop, ledger) as current:
+            if current is not None:
+                run = _run_leg if leg.plan.slots else run_tiles
+                run(leg, current, source, sinks, emit, stop, ledger)
         if stop is not None and stop.is_set():
             return
 
 
 def _run_leg(
-    leg: Leg, engine: Engine, source: Source, sinks: Mapping[str, Sequence[Sink]], emit: Emit, stop: Flag | None
+    leg: Leg,
+    engine: Engine,
+    source: Source,
+    sinks: Mapping[str, Sequence[Sink]],
+    emit: Emit,
+    stop: Flag | None,
+    ledger: Ledger,
 ) -> None:
     """Run every tile of `leg` while the next is read and the last is written."""
     plan = leg.plan
     helpers = _Helpers(engine, source, sinks)
     written: tuple[list[Future[None]], list[Future[None]]] = ([], [])
     fetched = None
+
+    def tell(tile: Tile, batch: int) -> None:
+        ledger.done(leg, tile, batch)
+        emit(leg.done(tile, batch))
+
     try:
-        for turn, ((batch, tile), after) in enumerate(_with_next(leg)):
+        for turn, ((batch, tile), after) in enumerate(_with_next(ledger.left(leg))):
             if stop is not None and stop.is_set():
                 return
             slot = turn % 2
@@ -71,7 +83,8 @@ def _run_leg(
             with explain_memory(plan, tile):
                 _wait_for(written[slot])
                 helpers.compute(tile, batch, slot, fetched, written[slot])
-            written[slot].append(helpers.writing.submit(emit, leg.done(tile, batch)))
+                ledger.computed(leg, tile, batch)
+            written[slot].append(helpers.writing.submit(tell, tile, batch))
             if after is None:
                 with explain_memory(plan, tile):
                     _wait_for(written[1 - slot] + written[slot])
@@ -121,15 +134,9 @@ class _Helpers:
             sink.write(region, values, batch)
 
 
-def _with_next(leg: Leg) -> Iterator[tuple[Place, Place | None]]:
+def _with_next(places: Iterator[Place]) -> Iterator[tuple[Place, Place | None]]:
     """Yield every tile of every volume together with the one that follows."""
-
-    def places() -> Iterator[Place | None]:
-        for batch in leg.batches:
-            yield from ((batch, tile) for tile in leg.plan.tiles)
-        yield None
-
-    for here, after in pairwise(places()):
+    for here, after in pairwise(chain(places, [None])):
         if here is not None:
             yield here, after
 

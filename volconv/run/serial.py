@@ -26,6 +26,7 @@ def execute(
     sinks: Mapping[str, Sequence[Sink]],
     emit: Emit,
     stop: Flag | None = None,
+    ledger: Ledger | None = None,
 ) -> None:
     """Run every tile of every volume of `plan`.
 
@@ -42,25 +43,36 @@ def execute(
         Takes events.
     stop : threading.Event, optional
         When set, the run ends before the next tile.
+    ledger : Ledger, optional
+        Says which tiles are left.
     """
+    ledger = ledger or Ledger()
     announce(plan, emit)
     for leg in list_legs(plan):
-        with engine.phase(leg.number) as current:
-            run_tiles(leg, current, source, sinks, emit, stop)
+        with open_leg(leg, engine, emit, stop, ledger) as current:
+            if current is not None:
+                run_tiles(leg, current, source, sinks, emit, stop, ledger)
         if stop is not None and stop.is_set():
             return
 
 
 def run_tiles(
-    leg: Leg, engine: Engine, source: Source, sinks: Mapping[str, Sequence[Sink]], emit: Emit, stop: Flag | None
+    leg: Leg,
+    engine: Engine,
+    source: Source,
+    sinks: Mapping[str, Sequence[Sink]],
+    emit: Emit,
+    stop: Flag | None,
+    ledger: Ledger,
 ) -> None:
     """Run the tiles of one leg one after the other; arguments as `execute` has them."""
-    for batch in leg.batches:
-        for tile in leg.plan.tiles:
-            if stop is not None and stop.is_set():
-                return
-            _run_tile(leg.plan, engine, source, sinks, tile, batch)
-            emit(leg.done(tile, batch))
+    for batch, tile in ledger.left(leg):
+        if stop is not None and stop.is_set():
+            return
+        _run_tile(leg.plan, engine, source, sinks, tile, batch)
+        ledger.computed(leg, tile, batch)
+        ledger.done(leg, tile, batch)
+        emit(leg.done(tile, batch))
 
 
 def _run_tile(
@@ -119,6 +131,54 @@ def list_legs(plan: Plan) -> Iterator[Leg]:
         for number, phase in enumerate(plan.phases):
             yield Leg(number, phase, range(batch, batch + 1), first)
             first += phase.count
+
+
+class Ledger:
+    """Which tiles an executor computes, and who hears of them; by itself: all, and nobody.
+
+    For every leg that is wanted, in order: `begin`, `left`, for each tile that yields `computed` and `done`, `end`.
+    """
+
+    def wants(self, leg: Leg) -> bool:  # noqa: ARG002
+        """Return whether `leg` is to be run at all."""
+        return True
+
+    def begin(self, leg: Leg, engine: Engine) -> None:
+        """Hear that `engine` is ready for `leg`."""
+
+    def left(self, leg: Leg) -> Iterator[tuple[int, Tile]]:
+        """Yield the volume and the tile of what is to be computed, in order."""
+        for batch in leg.batches:
+            for tile in leg.plan.tiles:
+                yield batch, tile
+
+    def computed(self, leg: Leg, tile: Tile, batch: int) -> None:
+        """Hear that `tile` was computed, from the engine's thread, before the next one is."""
+
+    def done(self, leg: Leg, tile: Tile, batch: int) -> None:
+        """Hear that all results of `tile` were written, from the thread that wrote them."""
+
+    def end(self, leg: Leg, whole: bool) -> None:
+        """Hear that no more tiles of `leg` come, the last ones written; `whole` if none was left out."""
+
+
+@contextmanager
+def open_leg(leg: Leg, engine: Engine, emit: Emit, stop: Flag | None, ledger: Ledger) -> Iterator[Engine | None]:
+    """Make everything ready for `leg` and yield what runs its tiles; None where `ledger` wants none of them."""
+    if not ledger.wants(leg):
+        _announce_all(leg, emit)
+        yield None
+        return
+    with engine.phase(leg.number) as current:
+        ledger.begin(leg, current)
+        yield current
+        ledger.end(leg, stop is None or not stop.is_set())
+
+
+def _announce_all(leg: Leg, emit: Emit) -> None:
+    for batch in leg.batches:
+        for tile in leg.plan.tiles:
+            emit(leg.done(tile, batch))
 
 
 @contextmanager

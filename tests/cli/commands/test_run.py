@@ -46,6 +46,7 @@ DEFAULTS = {
     "channels": "4d",
     "force": False,
     "skip_existing": False,
+    "resume": False,
     "depfile": None,
     "sidecar": False,
 }
@@ -61,7 +62,7 @@ def test_defaults(volconv, called):
 OPTIONS = (
     "--save a=a.nii --save b=b.nii -w w.npz --mask m.nii --set sigma=2mm --set size=[3,3,5] --set flag=true "
     "--axes zyx --spacing 3,0.5,.5 --memory 1.5GiB --scratch s --tile 8,16,32 --threads 2 --algorithm direct "
-    "--output-type argmax --dtype int16 --channels split --force --skip-existing --depfile d --sidecar"
+    "--output-type argmax --dtype int16 --channels split --force --skip-existing --resume --depfile d --sidecar"
 )
 
 
@@ -87,6 +88,7 @@ def test_every_option(volconv, called):
         "channels": "split",
         "force": True,
         "skip_existing": True,
+        "resume": True,
         "depfile": "d",
         "sidecar": True,
     }
