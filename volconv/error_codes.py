@@ -49,6 +49,9 @@ ERROR_CODES = {
     "output.busy": ErrorCode(2, "Another process is writing the output, or works in its scratch folder.", retry=True),
     "output.leftover": ErrorCode(2, "An interrupted run left other outputs to rename in the scratch folder."),
     "output.list": ErrorCode(3, "The list of an interrupted run's outputs in the scratch folder is damaged."),
+    "output.other_job": ErrorCode(
+        3, "The job to be resumed has another spec, input, output or version, or is damaged."
+    ),
     "output.format": ErrorCode(2, "The output's format cannot hold the result, or its name has no meaning there."),
     # Specs
     "spec.text": ErrorCode(

@@ -104,6 +104,7 @@ class ResumeError(VolconvError, ValueError):
     """A job that was cut off cannot be resumed by this run: something that changes its result differs."""
 
     exit_code = 3
+    code = "output.other_job"
 
 
 class BudgetError(VolconvError, MemoryError):

@@ -134,7 +134,7 @@ def expected(scans, tmp_path_factory):
 
 
 SLOW = pytest.mark.slow
-FEW = [pytest.param(case, marks=() if case in ("hdf5", "norm", "labels") else SLOW) for case in CASES]
+FEW = [pytest.param(case, marks=() if case in ("hdf5", "labels") else SLOW) for case in CASES]
 
 
 @pytest.mark.parametrize("case", FEW)
@@ -147,8 +147,11 @@ def test_a_job_that_is_not_cut_off(tmp_path, scans, expected, case):
     assert not summary["warnings"]
 
 
+HALVED = [pytest.param(case, marks=SLOW if case in ("norm of a batch", "pool") else ()) for case in CASES]
+
+
 @pytest.mark.parametrize("share", [pytest.param(0.0, marks=SLOW), 0.5, pytest.param(1.0, marks=SLOW)])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", HALVED)
 def test_a_job_that_is(tmp_path, scans, expected, case, share):
     folder, (tiles, files) = tmp_path / "out", expected(case)
     done = cut_off(folder, case, scans, max(1, round(share * tiles)))

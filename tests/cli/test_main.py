@@ -32,7 +32,7 @@ PARTS = {
     "dtype": (["run", "a", "b", "-o", "c", "--dtype", "int7"], "int8"),
     "channels": (["run", "a", "b", "-o", "c", "--channels", "5d"], "vector"),
     "output type": (["run", "a", "b", "-o", "c", "--output-type", "labels"], "argmax"),
-    "resume is not in this version": (["run", "a", "b", "-o", "c", "--resume"], "--resume"),
+    "resume with a value": (["run", "a", "b", "-o", "c", "--resume=yes"], "--resume"),
     "negative tolerance": (["compare", "a", "b", "--atol", "-1"], "x>=0"),
     "check nothing": (["check"], "no SPEC"),
     "schema of a spec": (["check", "--schema", "x.yaml"], "takes no SPEC"),

@@ -109,7 +109,7 @@ def test_every_way_gives_the_bits_of_the_whole(spec, shape, tile, tmp_path):
             assert np.abs(result - exact[name]).max() <= 2e5 * eps * max(1, np.abs(exact[name]).max())
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 def test_wires_on_disk_give_the_bits_of_wires_in_memory(dtype, tmp_path):
     stages = [
         {"op": "Conv3d", "name": "a", "kernel_size": 3, "padding": 1, "out_channels": 16,

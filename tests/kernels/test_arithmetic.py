@@ -55,7 +55,7 @@ def in_order(kind, parts):
 NONE, VALUES, PLANE = (False,) * 4, (False, True, True, True), (True, True, False, False)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("spreads", [(NONE, NONE), (NONE, VALUES), (VALUES, NONE), (PLANE, NONE, VALUES)])
 @pytest.mark.parametrize("kind", CODES)
 def test_is_what_numpy_computes_in_order(kind, spreads, dtype):

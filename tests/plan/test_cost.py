@@ -26,7 +26,7 @@ STAGES = {
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", STAGES)
 def test_working_memory_is_what_kernels_ask_for(name, dtype, threads):
     spec = load_spec_mapping({"volconv": 1, "name": name, "dtype": dtype, "stages": STAGES[name]})

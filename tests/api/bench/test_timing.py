@@ -36,7 +36,7 @@ def test_the_slow_leave_the_race():
     assert list(_still_racing("reused", names, long, 1.5)) == ["openvino", "scipy"]
 
 
-@pytest.mark.parametrize("name", ["few", "point", "gaussian", "network"])
+@pytest.mark.parametrize("name", ["few", "point", "gaussian", pytest.param("network", marks=pytest.mark.slow)])
 def test_a_row(name):
     row = ROWS[name]
     document = time_row(row, Settings(2, 1))
