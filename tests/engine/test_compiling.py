@@ -20,9 +20,9 @@ def test_processes_that_compile_stay_within_the_budget(threads, mib, jobs):
 
 
 def test_a_budget_that_compiling_does_not_fit_is_refused_with_one_that_does():
-    with pytest.raises(BudgetError, match="--memory 256MiB") as caught:
+    with pytest.raises(BudgetError, match="--memory 288MiB") as caught:
         make_ready([UNKNOWN], pytest.fail, 0)
-    assert (caught.value.exit_code, caught.value.needed) == (4, 256 * MIB)
+    assert (caught.value.exit_code, caught.value.needed) == (4, 288 * MIB)
 
 
 def test_nothing_is_refused_where_nothing_is_to_be_compiled(monkeypatch):
