@@ -13,7 +13,7 @@ UNKNOWN = KernelSpec("copies.never_made", "float32", (1,))
 
 
 @pytest.mark.parametrize(
-    ("threads", "mib", "jobs"), [(4, 255, 0), (4, 256, 1), (4, 455, 1), (4, 456, 2), (1, 4096, 1), (64, 4096, 4)]
+    ("threads", "mib", "jobs"), [(4, 287, 0), (4, 288, 1), (4, 487, 1), (4, 488, 2), (1, 4096, 1), (64, 4096, 4)]
 )
 def test_processes_that_compile_stay_within_the_budget(threads, mib, jobs):
     assert compile_jobs(threads, mib * MIB) == jobs
