@@ -12,7 +12,7 @@ from ..kernels.compile_main import compile_in_child
 from ..kernels.jit import KernelSpec, get_kernel, missing
 
 _FIRST_BYTES = 288 * 2**20
-"""What the process and one that compiles for it take together, pages they share counted once (259 MiB were measured)."""
+"""What the process and one that compiles for it take together, shared pages counted once (259 MiB were measured)."""
 _COMPILER_BYTES = 200 * 2**20
 """What each further one takes."""
 
