@@ -195,13 +195,13 @@ def levels(draw, source, wire, name):
 
 
 @st.composite
-def pipelines(draw, outputs=(1, 3, 16, 24), pointwise=tuple(POINTWISE), longest=8):
+def pipelines(draw, outputs=(1, 3, 16, 24), pointwise=tuple(POINTWISE), dtypes=("float32", "float32", "float64")):
     """A spec as a mapping, the input's shape, and stages whose results are wanted too."""
-    dtype = draw(st.sampled_from(["float32", "float32", "float64"]))
+    dtype = draw(st.sampled_from(dtypes))
     channels = draw(st.integers(1, 4))
     shape = tuple(draw(triples(3, 9)))
     stages, wires = [], {INPUT: Wire(shape, channels, dtype, spacing_mm=(2.0, 1.0, 0.5))}
-    for n in range(draw(st.integers(1, longest))):
+    for n in range(draw(st.integers(1, 8))):
         source = draw(st.sampled_from([list(wires)[-1], *wires]))
         wire = wires[source]
         squared = any(stage["op"] == "Mul" for stage in stages)

@@ -118,8 +118,8 @@ def check_numbers(drawn):
             assert np.abs(result - exact[name]).max() <= tolerance * max(1, np.abs(exact[name]).max())
 
 
-@settings(max_examples=25, deadline=None)
-@given(pipelines(), st.lists(triples(1, 5), min_size=2, max_size=2))
+@settings(max_examples=15, deadline=None)
+@given(pipelines(dtypes=("float32",)), st.lists(triples(1, 5), min_size=2, max_size=2))
 def test_however_it_is_cut_the_bits_are_the_same(drawn, tiles):
     check_bits(drawn, tiles)
 

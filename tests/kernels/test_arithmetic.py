@@ -102,7 +102,7 @@ def test_special_values_are_ieees(kind):
     np.testing.assert_array_equal(np.signbit(found)[numbers], np.signbit(expected)[numbers])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", CODES)
 def test_of_two_nans_the_left_one_is_the_result(kind, dtype):
     """Which of them a processor keeps depends on the order of operands in machine code."""
