@@ -104,14 +104,16 @@ def check_numbers(drawn):
     mapping, wire, _ = drawn
     values = values_for(wire)
     names = [stage["name"] for stage in mapping["stages"]]
+    # A window of a MaxPool3d that holds padding alone is -inf, and what follows it is no number to compare.
+    with np.errstate(invalid="ignore"):
+        exact = run_naive(graph_of(mapping, wire, tuple(names)), values)
+    assume(all(np.isfinite(result).all() for result in exact.values()))
     graph = optimise(graph_of(mapping, wire, tuple(names)), "direct")
     results = {INPUT: values, **run(graph, values, "whole")}
     eps = np.finfo(wire.dtype).eps
     for node in graph_of(mapping, wire).nodes:
         expected, bound = twin_and_bound(node, [results[name] for name in node.inputs], eps)
         assert (np.abs(results[node.name] - expected) <= bound).all(), node
-    exact = run_naive(graph_of(mapping, wire), values)
-    assume(all(np.isfinite(result).all() for result in exact.values()))
     for algorithm in ("auto", "direct"):
         for name, result in run(optimise(graph_of(mapping, wire), algorithm), values).items():
             tolerance = 1e-3 if wire.dtype == "float32" else 1e-11
