@@ -179,6 +179,20 @@ def test_skip_existing_trusts_the_record(scan, tmp_path):
         volconv.run("gaussian", scan, out, settings={"sigma": "3mm"}, skip_existing=True)
 
 
+def test_another_dataset_of_a_file_is_another_input(tmp_path):
+    values = np.random.default_rng(0).random((2, 5, 6, 7)).astype("f4")
+    with h5py.File(tmp_path / "two.h5", "w") as file:
+        for name, volume in zip("ab", values, strict=True):
+            file[name] = volume
+            file[name].attrs["axes"] = "zyx"
+    scan, out, options = f"{tmp_path / 'two.h5'}", tmp_path / "out.nii", {"settings": {"sigma": "1voxel"}}
+    first = volconv.run("gaussian", f"{scan}:/a", out, **options)
+    assert [(entry["name"], entry["dataset"]) for entry in first["record"]["inputs"]] == [("two.h5", "/a")]
+    assert volconv.run("gaussian", f"{scan}:/a", out, skip_existing=True, **options)["skipped"]
+    with pytest.raises(OutputError):
+        volconv.run("gaussian", f"{scan}:/b", out, skip_existing=True, **options)
+
+
 def test_the_depfile_names_everything_that_was_read(scan, tmp_path):
     weights = tmp_path / "w$.npz"
     np.savez(weights, **{"c.weight": np.ones((1, 1, 1, 1, 1), "f4"), "c.bias": np.zeros(1, "f4")})

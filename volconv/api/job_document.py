@@ -15,7 +15,7 @@ from ..formats.names import parse_volume_name
 from ..kernels.catalog import has_fma
 from ..plan.model import Edges, Plan
 from .job import Job
-from .outputs import digest_files
+from .outputs import dataset_of, digest_files
 from .provenance import plain, value_options
 
 JOB_FORMAT = 1
@@ -38,7 +38,7 @@ def _describe_quickly(job: Job) -> dict[str, Any]:
         "spec": {"name": job.spec.name, "sha256": job.spec.digest},
         "parameters": {name: plain(value) for name, value in job.spec.settings.items()},
         "options": value_options(job.options),
-        "datasets": [getattr(source, "dataset", None) for source in getattr(job.source, "sources", [job.source])],
+        "datasets": [dataset_of(source) for source in getattr(job.source, "sources", [job.source])],
         "outputs": [
             {"stage": t.stage, "file": os.path.relpath(Path(t.name).absolute(), home), "dataset": t.dataset}
             for t in job.targets

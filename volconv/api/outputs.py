@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import OutputError
 from ..formats.atomic import check_output, check_unwritten
-from ..formats.base import Sink
+from ..formats.base import Sink, Source
 from ..formats.finishing import Finishing, make_output_info
 from ..formats.names import parse_volume_name
 from ..formats.open import open_sink
@@ -104,8 +104,22 @@ def digest_files(job: Job) -> None:
     if job.digests is not None:
         return
     sources = getattr(job.source, "sources", [job.source])
-    inputs = [{"name": path.name, "sha256": s.digest()} for path, s in zip(job.inputs, sources, strict=True)]
+    inputs = [_digest_input(path, source) for path, source in zip(job.inputs, sources, strict=True)]
     job.digests = inputs, job.loader.digests()
+
+
+def _digest_input(path: Path, source: Source) -> dict[str, str]:
+    """Return name and SHA-256 of a volume's file, of an HDF5 file also the dataset, since it may hold several."""
+    entry = {"name": path.name, "sha256": source.digest()}
+    if (dataset := dataset_of(source)) is not None:
+        entry["dataset"] = dataset
+    return entry
+
+
+def dataset_of(source: Source) -> str | None:
+    """Return the name of the HDF5 dataset that `source` reads, None in another format."""
+    hdf5 = source.info.meta.get("hdf5")
+    return None if hdf5 is None else str(hdf5["dataset"])
 
 
 def expected_record(job: Job, target: Target, digests: bool = True) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def make_record(
     stage : str or list of str
         Whose result the output holds.
     inputs, weights : sequences of mappings
-        ``name`` and ``sha256`` of every file read, in order.
+        ``name`` and ``sha256`` of every file read, in order; of an HDF5 volume its ``dataset``.
     """
     return {
         "format": RECORD_FORMAT,
