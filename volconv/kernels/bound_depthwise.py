@@ -8,11 +8,11 @@ import numpy as np
 
 from . import conv_plan as at
 from .bound_direct import BoundConv
-from .conv_pack import align_values
+from .conv_pack import LINE_BYTES, align_values
 from .products import SLID
 
 Array = np.ndarray[Any, Any]
-_CACHED_PLANES = 3 << 17  # bytes of inputs that a band reads at a time: outputs push more than that from the L2 cache
+_CACHED_PLANES = 5 << 16  # bytes of inputs that a band reads at a time: outputs push more than that from the L2 cache
 
 
 class BoundDepthwise(BoundConv):
@@ -23,6 +23,11 @@ class BoundDepthwise(BoundConv):
         planes, rest = divmod(reach, max(1, int(plan[at.X_Z])))
         rows = _CACHED_PLANES // ((planes + 1) * step * self.shape.itemsize) - rest // step
         plan[at.BAND] = max(4, min(int(plan[at.N_Y]), rows))
+        # Of what the next block of the strip reads only its last row is new, and the processor's own prefetching does
+        # not follow from row to row.
+        line = LINE_BYTES // self.shape.itemsize
+        plan[at.AHEAD] = reach - rest % step + int(plan[at.X_Y])
+        plan[at.AHEAD_LINES], plan[at.LINE] = -(-self._width // line), line
         return self._weights, np.concatenate([taps, _find_slid(taps, int(plan[at.X_X]))])
 
     def _by_blocks(self, rows: Array) -> Array:
