@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import h5py
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 
 from volconv.errors import FormatError, MissingFileError
-from volconv.formats.hdf5_guard import is_hdf5, open_hdf5, resolve
+from volconv.formats.hdf5_guard import is_hdf5, look_into, resolve
 from volconv.formats.hdf5_source import Hdf5Source
+from volconv.formats.input_file import InputFile
 from volconv.region import Region
 
 
@@ -86,9 +88,11 @@ def test_nothing_outside_is_even_opened(tmp_path: Path, secret: Path) -> None:
         file["link"] = h5py.ExternalLink(str(secret), "/raw")
         file["soft"] = h5py.SoftLink("/link")
     program = f"""
+from contextlib import closing
 from pathlib import Path
 from volconv.errors import FormatError
 from volconv.formats.hdf5_source import Hdf5Source
+from volconv.formats.input_file import InputFile
 from volconv.formats.hdf5_listing import list_hdf5
 path = Path({str(tmp_path / "a.h5")!r})
 list_hdf5(path)
@@ -153,7 +157,7 @@ def test_thousands_of_nested_groups(tmp_path: Path) -> None:
     source = Hdf5Source(tmp_path / "a.h5")
     assert source.info.shape == (2, 3, 4)
     source.close()
-    with open_hdf5(tmp_path / "a.h5") as file:
+    with closing(InputFile(tmp_path / "a.h5")) as opened, look_into(opened) as file:
         assert resolve(file, "/g" * 1500 + "/raw", "a.h5").shape == (2, 3, 4)
 
 
@@ -174,7 +178,7 @@ def test_unknown_filters_are_named(tmp_path: Path) -> None:
 def test_what_is_no_hdf5(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.h5").write_bytes(content)
     with pytest.raises(FormatError, match=r"not an HDF5 file|is empty") as caught:
-        open_hdf5(tmp_path / "a.h5")
+        Hdf5Source(tmp_path / "a.h5")
     assert "\n" not in str(caught.value)
     assert not is_hdf5(tmp_path / "a.h5")
     assert not is_hdf5(tmp_path / "none")
@@ -186,7 +190,7 @@ def test_truncated_files_say_so_in_one_line(tmp_path: Path) -> None:
     content = (tmp_path / "a.h5").read_bytes()
     (tmp_path / "a.h5").write_bytes(content[: len(content) // 2])
     with pytest.raises(FormatError, match="HDF5 cannot read this: truncated file") as caught:
-        open_hdf5(tmp_path / "a.h5")
+        Hdf5Source(tmp_path / "a.h5")
     assert "\n" not in str(caught.value)
 
 
@@ -198,14 +202,14 @@ def test_files_of_killed_writers_are_refused(tmp_path: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path / "a.h5")], check=False, timeout=60)
     with pytest.raises(FormatError, match="not closed properly"):
-        open_hdf5(tmp_path / "a.h5")
+        Hdf5Source(tmp_path / "a.h5")
 
 
 def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError):
-        open_hdf5(tmp_path / "none.h5")
+        Hdf5Source(tmp_path / "none.h5")
     with pytest.raises(MissingFileError):
-        open_hdf5(Path("nul\0.h5"))
+        Hdf5Source(Path("nul\0.h5"))
     name = os.fsencode(tmp_path) + b"/caf\xe9.h5"
     with h5py.File(name, "w") as file:
         file["raw"] = np.ones((2, 2, 2))

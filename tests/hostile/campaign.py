@@ -10,6 +10,7 @@ that is unavoidable where a format has no checksum. Anything else that comes out
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import random
 import resource
@@ -27,6 +28,7 @@ from volconv.errors import VolconvError
 
 NEAR_AN_END = 1024
 LONGEST_MESSAGE = 2000
+LONGEST_SECONDS = 60
 
 
 @dataclass
@@ -102,7 +104,10 @@ class Attack:
             content = mutate(self.chance, self.content)
             self.path.write_bytes(content)
             started = time.perf_counter()
+            # a library may never come back; the damaged file is left behind then
+            faulthandler.dump_traceback_later(LONGEST_SECONDS, exit=True)
             self.judge(content)
+            faulthandler.cancel_dump_traceback_later()
             self.tally.seconds = max(self.tally.seconds, time.perf_counter() - started)
         return self.tally
 

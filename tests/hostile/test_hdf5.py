@@ -160,3 +160,17 @@ def test_reports_name_attributes_and_tell_no_values(command, tmp_path):
         result = command(*words)
         assert result.exit_code == 0
         assert SECRET[:8] not in result.stdout + result.stderr
+
+
+def test_a_heap_of_texts_without_end(run_on, tmp_path):
+    """libhdf5 would walk over free space of no bytes for ever, and no signal would reach it."""
+    make_foreign_hdf5(tmp_path / "good.h5")
+    content = bytearray((tmp_path / "good.h5").read_bytes())
+    (tmp_path / "good.h5").unlink()
+    at = heap = content.index(b"GCOL")
+    at += 16
+    while content[at : at + 2] != b"\0\0":
+        at += 16 + -(-int.from_bytes(content[at + 8 : at + 16], "little") // 8) * 8
+    assert at < heap + 4096
+    content[at + 8 : at + 16] = bytes(8)
+    assert "heap" in run_on("hdf5.damaged", bytes(content))["message"]

@@ -1,4 +1,4 @@
-"""Opening HDF5 files nobody vouched for: one-line errors, and no way out of the named file.
+"""Opening HDF5 files nobody vouched for: one-line errors, an end to it, and no way out of the named file.
 
 libhdf5 follows external links, external raw storage and virtual datasets into any file this process may read.
 Everything here looks at links and creation properties first; nothing outside the file is ever opened.
@@ -17,6 +17,7 @@ from typing import Any
 import h5py
 
 from ..errors import FormatError, VolconvError, show
+from ..hdf5_stream import Hdf5Stream, find_superblock
 from .input_file import InputFile
 
 _MAX_LINKS = 10_000
@@ -59,26 +60,39 @@ def _explain(error: BaseException) -> str:
     return f"HDF5 cannot read this: {show(' '.join(text.split()))[:300]}"
 
 
-def open_hdf5(path: Path) -> h5py.File:
-    """Open the file for reading, without locks.
+@contextmanager
+def look_into(file: InputFile) -> Iterator[h5py.File]:
+    """Yield `file` opened by a `Hdf5Stream`: names, properties and attributes can be asked for safely, values slowly.
+
+    What is to be read by `open_hdf5` is looked at here first: that reads the same metadata again.
 
     Raises
     ------
-    MissingFileError
-        There is no such regular, readable file.
     FormatError
         It is no HDF5 file, or a damaged or unfinished one.
     """
-    file = InputFile(path)
-    start = file.read(0, 8)
-    file.close()
-    with hdf5_errors(str(path)):
-        if not h5py.is_hdf5(os.fsencode(path)):
+    with hdf5_errors(file.name):
+        if find_superblock(file.read_into, file.size) is None:
             raise FormatError(
-                f"is not an HDF5 file: no signature found, it begins with {start!r}",
+                f"is not an HDF5 file: no signature found, it begins with {file.read(0, 8)!r}",
                 code="hdf5.signature",
-                file=str(path),
+                file=file.name,
             )
+        opened = h5py.File(Hdf5Stream(file.read_into, file.size), "r")
+    # left to libhdf5's exit handler, it would call Python when there is none any more
+    with opened:
+        yield opened
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """Open a file that has been looked into for reading by libhdf5 alone, without locks.
+
+    Raises
+    ------
+    FormatError
+        It is a damaged or unfinished HDF5 file.
+    """
+    with hdf5_errors(str(path)):
         try:
             return h5py.File(os.fsencode(path), "r", locking=False)
         except OSError as error:
@@ -218,6 +232,12 @@ def _virtual_sources(file: h5py.File, properties: Any, shown: str, where: str) -
 def is_hdf5(path: Path) -> bool:
     """Return whether a file's content is HDF5's, whatever its name; the file is not opened with libhdf5's locks."""
     try:
-        return bool(h5py.is_hdf5(os.fsencode(path)))
-    except (OSError, ValueError):
+        file = InputFile(path)
+    except VolconvError:
         return False
+    try:
+        return find_superblock(file.read_into, file.size) is not None
+    except VolconvError:
+        return False
+    finally:
+        file.close()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import h5py
 
 from ..errors import show
-from .hdf5_guard import hdf5_errors, open_hdf5
+from .hdf5_guard import hdf5_errors, look_into
 from .hdf5_tree import Link, walk
+from .input_file import InputFile
 
 
 def list_hdf5(path: Path) -> list[dict[str, Any]]:
@@ -26,7 +28,7 @@ def list_hdf5(path: Path) -> list[dict[str, Any]]:
     MissingFileError, FormatError
         The file cannot be opened or is damaged.
     """
-    with open_hdf5(path) as file, hdf5_errors(str(path)):
+    with closing(InputFile(path)) as opened, look_into(opened) as file, hdf5_errors(str(path)):
         root = {"name": "/", "type": "group", "attributes": _attributes(file)}
         return [root, *(_entry(name, item) for name, item in walk(file))]
 

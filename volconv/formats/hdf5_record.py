@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from .hdf5_guard import hdf5_errors, open_hdf5
+from .hdf5_guard import hdf5_errors, look_into
+from .input_file import InputFile
 
 RECORD = "volconv"
 """Root attribute that holds the record."""
@@ -23,7 +25,7 @@ def read_hdf5_record(path: Path) -> str | None:
     MissingFileError, FormatError
         The file cannot be opened or is damaged.
     """
-    with open_hdf5(path) as file, hdf5_errors(str(path), f"attribute {RECORD!r}"):
+    with closing(InputFile(path)) as opened, look_into(opened) as file, hdf5_errors(str(path), f"attribute {RECORD!r}"):
         if RECORD not in file.attrs:
             return None
         attribute = h5py.h5a.open(file.id, RECORD.encode())

@@ -25,7 +25,7 @@ from .hdf5_axes import (
     read_letters,
     to_dhw,
 )
-from .hdf5_guard import H5PY_ERRORS, check_dataset, hdf5_errors, open_hdf5, resolve
+from .hdf5_guard import H5PY_ERRORS, check_dataset, hdf5_errors, look_into, open_hdf5, resolve
 from .hdf5_pieces import CACHE_SLOTS, PIECE_BYTES, cache_plan, split_chunks, split_pieces
 from .hdf5_tree import check_numbers, find_volume, listing, walk
 from .input_file import InputFile
@@ -79,20 +79,35 @@ class Hdf5Source:
         self._shown = str(path)
         self._input = InputFile(path)
         try:
-            self._file = open_hdf5(path)
+            with look_into(self._input) as file:
+                self._settle(file, dataset, order, axes, spacing_mm, channels)
         except BaseException:
             self._input.close()
             raise
         try:
-            with hdf5_errors(self._shown, dataset):
-                self._where = dataset or find_volume(self._file, self._shown)
-            with hdf5_errors(self._shown, self._where):
-                self._dataset = self._open_dataset()
-                self._axes = self._settle_axes(order, axes, channels)
-                self.info = self._describe(spacing_mm)
+            self._settle(open_hdf5(path), dataset, order, axes, spacing_mm, channels)
         except BaseException:
             self.close()
             raise
+
+    def _settle(
+        self,
+        file: h5py.File,
+        dataset: str | None,
+        order: str,
+        axes: str | None,
+        spacing_mm: Floats3 | None,
+        channels: int | None,
+    ) -> None:
+        """Find and check the dataset in `file`, from which it will be read, and describe it."""
+        self._file = file
+        self.warnings.clear()
+        with hdf5_errors(self._shown, dataset):
+            self._where = dataset or find_volume(self._file, self._shown)
+        with hdf5_errors(self._shown, self._where):
+            self._dataset = self._open_dataset()
+            self._axes = self._settle_axes(order, axes, channels)
+            self.info = self._describe(spacing_mm)
 
     @property
     def dataset(self) -> str:

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import WeightsError, show
+from ..hdf5_stream import Hdf5Stream, find_superblock
 from .base import TensorInfo, WeightsFormat, allocate, refuse_duplicate
 from .weight_file import WeightFile
 
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_OBJECTS = 20_000
 MAX_RATIO = 1032
 """Times its stored bytes a dataset may grow when unpacked: what deflate, the strongest filter in use, can do."""
@@ -30,12 +30,7 @@ _FAULTS = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError
 
 def is_hdf5(file: WeightFile) -> bool:
     """Whether the file has HDF5's signature, at its start or behind a user block of 512, 1024, ... bytes."""
-    at = 0
-    while at + 8 <= file.size:
-        if file.read_at(at, 8) == SIGNATURE:
-            return True
-        at = 2 * at or 512
-    return False
+    return find_superblock(file.read_into, file.size) is not None
 
 
 class Hdf5Reader:
@@ -43,12 +38,16 @@ class Hdf5Reader:
 
     def __init__(self, file: WeightFile) -> None:
         self._file = file
+        self._datasets: dict[str, str] = {}
+        self.tensors: dict[str, TensorInfo] = {}
+        # Metadata is read twice: first so that libhdf5 comes to the end of damaged heaps, then by libhdf5 alone.
+        with self._faults(None), h5py.File(Hdf5Stream(file.read_into, file.size), "r") as self._h5:
+            self._list()
         with self._faults(None):
             self._h5 = h5py.File(os.fsencode(file.path), "r", locking=False)
         try:
             self._check_same_file()
-            self._datasets: dict[str, str] = {}
-            self.tensors: dict[str, TensorInfo] = {}
+            self._datasets, self.tensors = {}, {}
             with self._faults(None):
                 self._list()
         except BaseException:
