@@ -11,7 +11,7 @@ import pytest
 
 import volconv
 from volconv.api.convert import convert
-from volconv.errors import FormatError, OutputError, RunError
+from volconv.errors import FormatError, OutputError, RunError, UsageError
 from volconv.run import events
 
 
@@ -194,19 +194,58 @@ def test_a_second_run_to_the_same_output_is_refused(tmp_path, scan, spec, force)
 
 
 def test_outputs_that_overlap_are_refused_by_their_parts(tmp_path, scan, spec):
-    """The lock is the first output's; another one shows by its part that it is being written."""
+    """Each output has a lock; by another name, a link's, its part shows that it is being written."""
     (tmp_path / "link.nii").symlink_to("saved.nii")
 
     def second():
-        for out in ("saved.nii", "link.nii"):
-            with pytest.raises(OutputError, match=r"is being written by another process, into \.saved\.nii\."):
-                volconv.run(spec, scan, tmp_path / out)
-        with pytest.raises(OutputError, match="is being written by another process"):
+        with pytest.raises(OutputError, match=r"saved\.nii: is being written by process \d+ on"):
+            volconv.run(spec, scan, tmp_path / "saved.nii")
+        with pytest.raises(OutputError, match=r"is being written by another process, into \.saved\.nii\."):
+            volconv.run(spec, scan, tmp_path / "link.nii")
+        with pytest.raises(OutputError, match="is being written by process"):
             volconv.run(spec, scan, tmp_path / "other.nii", save={"a": str(tmp_path / "saved.nii")})
 
     save = {"a": str(tmp_path / "saved.nii")}
     volconv.run(spec, scan, tmp_path / "out.nii", save=save, on_event=on(events.TileDone, second))
     assert new_names(tmp_path) == ["link.nii", "out.nii", "saved.nii"]
+
+
+def test_a_run_that_keeps_its_tiles_keeps_its_outputs_to_itself(tmp_path, scan, spec):
+    """Its parts are made at its end, so that its locks alone tell of them."""
+    save = {"a": str(tmp_path / "saved.nii")}
+
+    def second():
+        with pytest.raises(OutputError, match=r"saved\.nii: is being written by process"):
+            volconv.run(spec, scan, tmp_path / "saved.nii", force=True)
+
+    volconv.run(spec, scan, tmp_path / "out.nii", save=save, resume=True, on_event=on(events.TileDone, second))
+    assert new_names(tmp_path) == ["out.nii", "saved.nii"]
+
+
+def test_the_scratch_folder_keeps_what_others_put_there(tmp_path, scan, spec):
+    scratch = tmp_path / "fast"
+
+    def put():
+        (scratch / "theirs").write_bytes(b"theirs")
+
+    volconv.run(spec, scan, tmp_path / "out.nii", scratch=scratch, on_event=on(events.TileDone, put))
+    assert [path.name for path in scratch.iterdir()] == ["theirs"]
+    volconv.run(spec, scan, tmp_path / "second.nii", scratch=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_one_file_by_two_names_is_no_place_for_two_outputs(tmp_path, scan, spec):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link").symlink_to(".")
+    for out, saved in (
+        ("x.nii", "sub/../x.nii"),
+        ("x.nii", "link/x.nii"),
+        ("x.hdr", "x.img"),
+        ("x.h5", "link/x.h5"),
+    ):
+        with pytest.raises(UsageError, match="two outputs have this name"):
+            volconv.run(spec, scan, tmp_path / out, save={"a": f"{tmp_path}/{saved}"}, force=True)
+    assert new_names(tmp_path) == ["link", "sub"]
 
 
 def test_what_a_killed_run_left_goes_with_the_next_one(tmp_path, scan, spec):

@@ -500,5 +500,24 @@ def test_errors_of_the_work_keep_what_is_finished(tmp_path, job):
     assert caught.value.exit_code == 1
     assert not (tmp_path / "out.nii").exists()
     scan.write_bytes(kept)
-    assert job()["tiles_computed"] == 0
+    assert job()["tiles_computed"] > 0
     assert Path(tmp_path / "out.nii").exists()
+
+
+def test_no_tile_of_an_input_that_changed_is_kept(tmp_path, scans):
+    scan, spec = tmp_path / "scan.nii", {"volconv": 1, "name": "net", **PLAIN}
+    nib.save(nib.load(scans / "one.nii.gz"), scan)
+    kept = scan.read_bytes()
+    volconv.run(spec, scan, tmp_path / "whole.nii", tile=TILE)
+
+    def change(event):
+        if isinstance(event, TileDone):
+            with scan.open("r+b") as file:  # the same inode and size
+                file.seek(352)
+                file.write(bytes(len(kept) - 352))
+
+    with pytest.raises(volconv.VolconvError, match="changed while it was read"):
+        volconv.run(spec, scan, tmp_path / "out.nii", tile=TILE, resume=True, on_event=change)
+    scan.write_bytes(kept)
+    volconv.run(spec, scan, tmp_path / "out.nii", tile=TILE, resume=True)
+    assert (tmp_path / "out.nii").read_bytes() == (tmp_path / "whole.nii").read_bytes()

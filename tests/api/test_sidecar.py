@@ -189,16 +189,44 @@ def test_what_is_not_checked_is_said(folder):
         "",
         "[]",
         "{" * 5000,
-        '{"format": 2, "GeneratedBy": [], "outputs": [{"files": [{"name": "out.nii", "size": 1, "sha256": "x"}]}]}',
-        '{"format": 1, "GeneratedBy": [], "outputs": 3}',
-        '{"format": 1, "GeneratedBy": [], "outputs": [3, {"files": 3}, {"files": [3, {"name": "out.nii"}]}]}',
-        '{"format": 1, "GeneratedBy": [], "outputs": [{"files": [{"name": "other", "size": 1, "sha256": "x"}]}]}',
+        '{"format": 1, "GeneratedBy": []}',
+        '{"format": 1, "GeneratedBy": [], "record": 3}',
+        '{"format": 1, "GeneratedBy": [], "record": {}, "outputs": 3}',
+        '{"format": 1, "GeneratedBy": [], "record": {"output": "a"}, "outputs": [3, {"stage": "a", "files": 3}]}',
     ],
 )
 def test_other_json_beside_an_output_is_none_of_ours(tmp_path, content):
     (tmp_path / "out.json").write_text(content)
     (tmp_path / "folder.json").mkdir()
-    assert find_digest(tmp_path / "out.nii") is None
+    assert find_digest(tmp_path / "out.nii", {"output": "a"}) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "output", "name", "found"),
+    [
+        ({}, {}, "out.nii", True),
+        ({"format": 2}, {}, "out.nii", False),
+        ({"record": {"output": "b"}}, {}, "out.nii", True),
+        ({"record": {"output": "a", "options": {}}}, {}, "out.nii", False),
+        ({}, {"stage": "b"}, "out.nii", False),
+        ({}, {"files": [3, {"name": "out.nii"}]}, "out.nii", False),
+        ({}, {}, "other.nii", False),
+    ],
+)
+def test_a_sidecar_speaks_of_its_own_run_alone(tmp_path, changes, output, name, found):
+    files = [{"name": "out.nii", "size": 1, "sha256": "x"}]
+    outputs = [{"stage": "a", "files": files, **output}]
+    sidecar = {"format": 1, "GeneratedBy": [], "record": {"output": "a"}, "outputs": outputs, **changes}
+    (tmp_path / "out.json").write_text(json.dumps(sidecar))
+    expected = (tmp_path / "out.json", 1, "x") if found else None
+    assert find_digest(tmp_path / name, {"output": "a"}) == expected
+
+
+def test_an_old_sidecar_says_nothing_of_a_new_output(folder):
+    run(folder, "out.nii")
+    run(folder, "out.nii", sidecar=False, force=True, settings={"slope": 3.0})
+    (check,) = verify_output(str(folder / "out.nii"))["checked_by"]
+    assert check.startswith("the length alone")
 
 
 def test_an_output_cut_short_or_of_another_run(folder):

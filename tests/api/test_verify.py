@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 
 from volconv.api.convert import convert
-from volconv.api.verify import verify_output, without_text
+from volconv.api.verify import check_record, verify_output, without_text
 from volconv.errors import FormatError
 
 
@@ -41,3 +42,16 @@ def test_the_text_of_a_spec_is_left_out_and_nothing_else() -> None:
     record = {"format": 1, "spec": {"name": "a", "text": "long", "sha256": "b"}}
     assert without_text(record) == {"format": 1, "spec": {"name": "a", "sha256": "b"}}
     assert record["spec"] == {"name": "a", "text": "long", "sha256": "b"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weights": None}, "found weights of type NoneType"),
+        ({"spec": {"text": "\ud800", "sha256": ""}}, "does not fit its SHA-256"),
+    ],
+)
+def test_records_that_were_forged(changes: dict[str, Any], message: str) -> None:
+    record: dict[str, Any] = {"format": 1, "volconv": "0", "inputs": [], "weights": [], "options": {}}
+    with pytest.raises(FormatError, match=message):
+        check_record({**record, "spec": {"text": "", "sha256": ""}, **changes}, "a.nii")

@@ -70,6 +70,16 @@ def test_a_disk_that_suffices(folder):
     assert (code, names) == (0, ["out.nii"]), err
 
 
+def test_another_disk_that_is_full_at_the_start_of_a_run_that_keeps_its_tiles(folder):
+    """Its outputs are made after the last tile: that there is no room for them is to be seen before the first."""
+    with tempfile.TemporaryDirectory() as home:
+        words = command(folder, f"{home}/out.nii", "--resume", "--tile", "16,16,16", "--save", "a=saved.nii")
+        code, err, names = on_disk(folder, "1m", words)
+        assert (code, names) == (4, []), err
+        assert "outputs need" in err
+        assert list(Path(home).iterdir()) == []
+
+
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_full_at_the_start(folder, output):
     code, err, names = on_disk(folder, "1m", command(folder, output))

@@ -9,7 +9,7 @@ import pytest
 from volconv.errors import OutputError, RunError
 from volconv.formats.atomic import make_part
 from volconv.formats.commit import publish, publish_unit
-from volconv.formats.commit_list import list_path
+from volconv.formats.commit_list import list_path, place, roll_forward
 
 NAMES = ("a.nii", "b.hdr", "b.img")
 
@@ -70,10 +70,7 @@ def test_the_list_stands_before_the_first_rename_and_names_everything(tmp_path, 
     assert len(seen) == 3
     assert seen[0]["format"] == 1
     assert seen[0]["outputs"] == [
-        [
-            {"part": p.path.name, "file": f"../{p.target.name}", "inode": p.target.stat().st_ino, "force": False}
-            for p in u
-        ]
+        [{"part": p.path.name, "file": f"../{p.target.name}", "inode": p.inode, "force": False, "old": ""} for p in u]
         for u in units
     ]
 
@@ -122,6 +119,21 @@ def test_a_rename_that_fails_keeps_what_is_left_for_the_next_run(tmp_path, folde
     abort(units)
     assert list_path(folder).exists()
     assert len([path for path in tmp_path.iterdir() if path.name.endswith(".part")]) == 4 - nth
+
+
+def test_one_that_cannot_be_renamed_is_finished_by_the_next_run(tmp_path, folder, monkeypatch):
+    part = make_part(tmp_path / "a.nii", b"new", False)
+
+    def fail(_part, _target):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", fail)
+        with pytest.raises(RunError, match="the result is kept in"):
+            publish([(part,)], folder)
+    part.abort()
+    assert "finished" in roll_forward(folder, lambda path: path == place(tmp_path / "a.nii"))
+    assert contents(tmp_path) == {"a.nii": b"new"}
 
 
 def test_an_interruption_between_renames_is_as_a_kill(tmp_path, folder, monkeypatch):

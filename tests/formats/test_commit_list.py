@@ -8,7 +8,7 @@ import pytest
 
 from volconv.errors import FormatError, OutputError, VolconvError
 from volconv.formats.atomic import make_part
-from volconv.formats.commit_list import Entry, list_path, place, roll_forward, write_list
+from volconv.formats.commit_list import Entry, identify, list_path, place, roll_forward, write_list
 
 NAMES = ("a.nii", "b.img", "b.hdr")
 
@@ -18,7 +18,10 @@ def begin(tmp_path, force=False):
     units = [
         [make_part(tmp_path / name, b"new " + name.encode(), force) for name in unit] for unit in (NAMES[:1], NAMES[1:])
     ]
-    entries = [[Entry(part.path.name, part.target, part.inode, force) for part in unit] for unit in units]
+    entries = [
+        [Entry(p.path.name, p.target, p.inode, force, identify(p.target) if force else "") for p in unit]
+        for unit in units
+    ]
     write_list(entries, tmp_path / "a.nii.volconv")
     parts = [part for unit in units for part in unit]
     for part in parts:
@@ -35,6 +38,20 @@ def contents(tmp_path):
 
 
 WHOLE = {name: b"new " + name.encode() for name in NAMES}
+
+
+@pytest.mark.parametrize("changed", NAMES)
+@pytest.mark.parametrize("new", [True, False])
+def test_a_file_made_since_is_not_replaced(tmp_path, changed, new):
+    """A run with ``--force`` may replace what it found; not what somebody put there after it was killed."""
+    if new:
+        for name in NAMES:
+            (tmp_path / name).write_bytes(b"old")
+    begin(tmp_path, force=True)
+    (tmp_path / changed).write_bytes(b"theirs, made since")
+    assert "others have come in their place" in finish(tmp_path)
+    assert contents(tmp_path)[changed] == b"theirs, made since"
+    assert not [name for name in contents(tmp_path) if name.endswith(".part")]
 
 
 def test_nothing_to_do(tmp_path):
@@ -117,7 +134,7 @@ def forge(tmp_path, document):
 
 
 def entry(**values):
-    return {"format": 1, "outputs": [[{"part": ".a.nii.01234567.part", "file": "../a.nii", "inode": 1, "force": True, **values}]]}  # fmt: skip  # noqa: E501
+    return {"format": 1, "outputs": [[{"part": ".a.nii.01234567.part", "file": "../a.nii", "inode": 1, "force": True, "old": "", **values}]]}  # fmt: skip  # noqa: E501
 
 
 FORGED = {

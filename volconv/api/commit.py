@@ -33,7 +33,7 @@ def claim(
     Parameters
     ----------
     names : sequence of str
-        The outputs as the user named them; the first one's folder holds the lock.
+        The outputs as the user named them; each one's folder holds a lock, the first one's what a killed run left.
     warn : callable
         Told what was finished.
     split : bool
@@ -44,7 +44,7 @@ def claim(
     Raises
     ------
     OutputError
-        Another run is writing the first output, or a killed one had other outputs.
+        Another run is writing one of the outputs, or a killed one had other outputs.
     FormatError
         What a killed run has left cannot be read.
     RunError
@@ -58,14 +58,13 @@ def claim(
             path.parent == folder and is_file_of(path.name, name, split) for name, folder in folders.items()
         )
 
-    held = RunFolder(parse_volume_name(names[0]).path)
-    try:
-        if said := roll_forward(held.path, is_output):
+    with ExitStack() as held:
+        for path in dict.fromkeys(parse_volume_name(name).path for name in names):
+            held.callback(RunFolder(path).release)
+        if said := roll_forward(folder_of(parse_volume_name(names[0]).path), is_output):
             warn(said)
         _remove_parts(names, set(folders.values()), is_output)
         yield
-    finally:
-        held.release()
 
 
 def _remove_parts(names: Sequence[str], folders: set[Path], is_output: Callable[[Path], bool]) -> None:

@@ -80,19 +80,27 @@ def prepare_disk(job: Job, plan: Plan) -> None:
     if job.folder is None:
         remove_leftover(folder_of(job))
         return
-    folder, need = job.folder.path, plan.scratch_bytes
-    with suppress(OSError):
-        disk, device = os.statvfs(folder), folder.stat().st_dev
-        have = disk.f_bavail * disk.f_frsize + sum(p.stat().st_blocks * 512 for p in folder.glob("tiles-*"))
-        beside = [sink for sink in job.sinks if sink.path is not None and _device(sink.path) == device]
-        need += sum(sink.info.nbytes for sink in beside)
-        if need > have:
-            message = f"tiles and outputs need {format_bytes(need)} of disk, which has {format_bytes(have)} left"
-            raise BudgetError(message, file=str(folder))
-
-
-def _device(path: Path) -> int:
-    return Path(os.path.realpath(path)).parent.stat().st_dev
+    folder = job.folder.path
+    with suppress(OSError):  # what cannot be told now shows when it is written
+        home = folder.stat().st_dev
+        needs, places = {home: plan.scratch_bytes}, {home: folder}
+        for sink in job.sinks:  # they are made after the last tile
+            if sink.path is not None and sink.path.suffix != ".gz":  # who knows what that will come to
+                place = Path(os.path.realpath(sink.path)).parent
+                device = place.stat().st_dev
+                needs[device] = needs.get(device, 0) + sink.info.nbytes
+                places.setdefault(device, place)
+        kept = sum(path.stat().st_blocks * 512 for path in folder.glob("tiles-*"))
+        for device, need in needs.items():
+            disk = os.statvfs(places[device])
+            have = disk.f_bavail * disk.f_frsize + (kept if device == home else 0)
+            if need > have:
+                what = "tiles and outputs" if device == home else "outputs"
+                raise BudgetError(
+                    f"{what} need {format_bytes(need)} of disk, which has {format_bytes(have)} left",
+                    code="disk.budget",
+                    file=str(places[device]),
+                )
 
 
 @contextmanager
@@ -105,7 +113,7 @@ def keep_tiles(job: Job, plan: Plan, emit: Emit) -> Iterator[JobLedger]:
         job.folder.write_document(describe_job(job, plan))
     elif job.grids != plan.grids:
         raise damaged(job.folder.path)
-    ledger = JobLedger(job.folder, plan, emit)
+    ledger = JobLedger(job.folder, plan, emit, job.source.check_unchanged)
     job.resumed, job.damaged = ledger.resumed, ledger.damaged
     try:
         yield ledger

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -105,9 +104,7 @@ def _work(job: Job, plan: Plan, emit: Emit, make_summary: Callable[[], dict[str,
             sink.abort()
         raise
     finally:
-        if made:
-            shutil.rmtree(job.scratch, ignore_errors=True)
-        elif job.options.scratch is None:  # left over from a run that was killed
+        if made or job.options.scratch is None:  # what others have put there stays, and the folder with it
             with contextlib.suppress(OSError):
                 job.scratch.rmdir()
 

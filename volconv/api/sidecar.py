@@ -94,18 +94,21 @@ def strip_path(text: str, folder: Path) -> str:
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else path.name
 
 
-def find_digest(path: Path) -> tuple[Path, int, str] | None:
-    """Return the sidecar that tells of the output file `path`, and its size and SHA-256 there; None without one."""
+def find_digest(path: Path, record: Mapping[str, Any]) -> tuple[Path, int, str] | None:
+    """Return the sidecar that tells of the output file `path`, and its size and SHA-256 there; None without one.
+
+    A sidecar of another run, or of an output of the same name elsewhere, has another `record` and says nothing of it.
+    """
     own = path.name.partition(".")[0]
     beside = sorted(path.parent.glob("*.json"), key=lambda p: (p.stem != own, p.name))
     for candidate in beside:
-        for name, size, digest in _read_digests(candidate):
+        for name, size, digest in _read_digests(candidate, record):
             if name == path.name:
                 return candidate, size, digest
     return None
 
 
-def _read_digests(path: Path) -> Iterator[tuple[str, int, str]]:
+def _read_digests(path: Path, record: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
     """Yield name, size and SHA-256 of every file that `path` tells of, if it is a sidecar; nothing if it is not."""
     try:
         if not path.is_file() or path.stat().st_size > _LONGEST:
@@ -115,10 +118,14 @@ def _read_digests(path: Path) -> Iterator[tuple[str, int, str]]:
         return
     if not isinstance(document, dict) or document.get("format") != SIDECAR_FORMAT or "GeneratedBy" not in document:
         return
-    outputs = document.get("outputs")
+    told, outputs = document.get("record"), document.get("outputs")
+    if not isinstance(told, dict) or {**told, "output": None} != {**record, "output": None}:
+        return  # of another run
+    stages = record["output"] if isinstance(record.get("output"), list) else [record.get("output")]
     for output in outputs if isinstance(outputs, list) else []:
-        files = output.get("files") if isinstance(output, dict) else None
-        for file in files if isinstance(files, list) else []:
+        if not isinstance(output, dict) or output.get("stage") not in stages:
+            continue
+        for file in output["files"] if isinstance(output.get("files"), list) else []:
             if isinstance(file, dict) and isinstance(file.get("size"), int):
                 yield str(file.get("name")), file["size"], str(file.get("sha256"))
 

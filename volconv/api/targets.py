@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,9 @@ def _refuse_twins(targets: Iterable[Target]) -> None:
     seen: set[tuple[str, str | None]] = set()
     files: dict[str, str | None] = {}
     for target in targets:
-        path = str(parse_volume_name(target.name).path.absolute())
+        volume = parse_volume_name(target.name)
+        pair = volume.suffix in (".hdr", ".img")
+        path = os.path.realpath(volume.path.with_name(volume.stem + ".hdr") if pair else volume.path)
         if (path, target.dataset) in seen or (path in files and (target.dataset is None or files[path] is None)):
             raise UsageError("two outputs have this name, expected one each", code="output.twice", file=target.name)
         seen.add((path, target.dataset))

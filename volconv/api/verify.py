@@ -55,14 +55,15 @@ def verify_output(name: str) -> dict[str, Any]:
         described, files = _read_all(part)
         read.append(described)
         paths |= files
-    checks = list(dict.fromkeys(check for path, own in paths.items() for check in (own, _check_digest(path)) if check))
+    pairs = [(own, _check_digest(path, record)) for path, own in paths.items()]
+    checks = list(dict.fromkeys(check for pair in pairs for check in pair if check))
     checks = checks or ["the length alone: plain NIfTI has no checksum, and no sidecar beside it a SHA-256"]
     return {"verified": True, "checked_by": checks, "record": without_text(record), "datasets": read}
 
 
-def _check_digest(path: Path) -> str:
+def _check_digest(path: Path, record: Mapping[str, Any]) -> str:
     """Hold the file at `path` against a sidecar beside it; return what was compared, nothing without a sidecar."""
-    found = find_digest(path)
+    found = find_digest(path, record)
     if found is None:
         return ""
     sidecar, size, digest = found
@@ -92,14 +93,17 @@ def check_record(record: Mapping[str, Any], name: str) -> None:
             fail(f"found {key} of type {type(record.get(key)).__name__}, expected {kind.__name__}")
     if record["format"] != RECORD_FORMAT:
         fail(f"found format {describe(record['format'])}, expected {RECORD_FORMAT}; another version wrote it")
-    for entry in [*record["inputs"], *record.get("weights", [])]:
+    weights = record.get("weights", [])
+    if not isinstance(weights, list):
+        fail(f"found weights of type {type(weights).__name__}, expected list")
+    for entry in [*record["inputs"], *weights]:
         if not isinstance(entry, dict) or len(str(entry.get("sha256", ""))) != _DIGEST_LETTERS:
             fail("an input or weights file has no SHA-256")
     spec = record.get("spec")
     if record.get("command") != "convert":
         if not isinstance(spec, dict) or not isinstance(spec.get("text"), str):
             fail("found no spec, expected its text")
-        elif hashlib.sha256(spec["text"].encode()).hexdigest() != spec.get("sha256"):
+        elif hashlib.sha256(spec["text"].encode("utf-8", "surrogatepass")).hexdigest() != spec.get("sha256"):
             fail("the spec's text does not fit its SHA-256")
 
 

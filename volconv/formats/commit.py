@@ -6,12 +6,13 @@ before the first rename and gone after the last (`commit_list`); the next run fo
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..errors import OutputError
+from ..errors import OutputError, RunError
 from .atomic import PartFile
-from .commit_list import Entry, list_path, remove_list, write_list
+from .commit_list import Entry, identify, list_path, remove_list, write_list
 from .output_name import check_absent
 
 Unit = tuple[PartFile, ...]
@@ -40,7 +41,7 @@ def publish(units: Iterable[Unit], folder: Path) -> None:
     parts = [part for unit in units for part in unit]
     if len(parts) < 2:
         for part in parts:
-            part.publish()
+            _publish_alone(part, folder)
         return
     for part in parts:
         if not part.force:
@@ -62,8 +63,21 @@ def publish(units: Iterable[Unit], folder: Path) -> None:
     remove_list(folder)
 
 
+def _publish_alone(part: PartFile, folder: Path) -> None:
+    """Publish the only part; one whose renaming fails is kept, and the next run finishes it."""
+    entry = _entry(part)
+    try:
+        part.publish()
+    except RunError:
+        if part.path.exists():
+            with contextlib.suppress(RunError):
+                write_list([[entry]], folder)
+        raise
+
+
 def _entry(part: PartFile) -> Entry:
-    return Entry(part.path.name, Path(part.name), part.inode, part.force)
+    old = identify(part.target) if part.force else ""
+    return Entry(part.path.name, Path(part.name), part.inode, part.force, old)
 
 
 def publish_unit(unit: Unit) -> None:

@@ -40,12 +40,15 @@ class Entry:
         Of the part: by it a file that has its name already is known.
     force : bool
         Whether a file of that name is replaced.
+    old : str
+        What `identify` says of the file that is replaced; empty where there is none. Another one is not.
     """
 
     part: str
     path: Path
     inode: int
     force: bool
+    old: str = ""
 
 
 def list_path(folder: Path) -> Path:
@@ -64,7 +67,13 @@ def write_list(units: Sequence[Sequence[Entry]], folder: Path) -> None:
     home = os.path.realpath(folder)
     entries = [
         [
-            {"part": e.part, "file": os.path.relpath(place(e.path), home), "inode": e.inode, "force": e.force}
+            {
+                "part": e.part,
+                "file": os.path.relpath(place(e.path), home),
+                "inode": e.inode,
+                "force": e.force,
+                "old": e.old,
+            }
             for e in unit
         ]
         for unit in units
@@ -142,7 +151,10 @@ def roll_forward(folder: Path, is_output: Callable[[Path], bool]) -> str:
         for step in every:
             remove_if_free(step.part)
         remove_list(folder)
-        return "an interrupted run cannot be finished, as some of its files are gone; what was left of it is removed"
+        return (
+            "an interrupted run cannot be finished, as some of its files are gone or others have come in their place; "
+            "what was left of it is removed"
+        )
     try:
         for unit in steps:
             _carry_out(unit)
@@ -168,7 +180,11 @@ class _Step:
     def waits(self) -> bool:
         """Whether the part is there and may become the target."""
         found = _inode(self.part)
-        return found not in (None, _NO_FILE) and (self.entry.force or _inode(self.target) in (None, found))
+        if found in (None, _NO_FILE):
+            return False
+        if _inode(self.target) in (None, found):
+            return True
+        return self.entry.force and identify(self.target) == self.entry.old
 
     @property
     def is_done(self) -> bool:
@@ -191,6 +207,18 @@ def _carry_out(unit: Sequence[_Step]) -> None:
     for step in unit:
         if step.waits:
             step.carry_out()
+
+
+def identify(path: Path) -> str:
+    """Return what tells the file at `path` from any other that may come in its place; empty where there is none.
+
+    Inodes alone would not do: file systems use them again.
+    """
+    try:
+        status = path.lstat()
+    except OSError:
+        return ""
+    return f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
 
 
 def _inode(path: Path) -> int | None:
@@ -253,13 +281,13 @@ def _parse(text: str, folder: Path) -> Iterator[list[Entry]]:
 
 
 def _entry(values: Any, home: str, folder: Path) -> Entry:
-    kinds = {"part": str, "file": str, "inode": int, "force": bool}
+    kinds = {"part": str, "file": str, "inode": int, "force": bool, "old": str}
     if not isinstance(values, dict) or {key: type(value) for key, value in values.items()} != kinds:
         raise _damaged(folder, f"expected {', '.join(kinds)} of each file")
     if "\0" in values["file"]:
         raise _damaged(folder, "found a NUL character in a name")
     path = Path(os.path.normpath(os.path.join(home, values["file"])))  # noqa: PTH118  (pathlib would keep '..')
-    return Entry(values["part"], path, values["inode"], values["force"])
+    return Entry(values["part"], path, values["inode"], values["force"], values["old"])
 
 
 def _damaged(folder: Path, why: str) -> FormatError:

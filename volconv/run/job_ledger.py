@@ -8,7 +8,7 @@ Of a run in phases, what earlier phases kept is read back only as far as tiles t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from threading import Event as Flag
 from typing import Any, cast
@@ -97,8 +97,8 @@ class JobLedger(Ledger):
         If its disk has no room.
     """
 
-    def __init__(self, folder: JobFolder, plan: Plan, emit: Emit) -> None:
-        self._folder, self._plan, self._emit = folder, plan, emit
+    def __init__(self, folder: JobFolder, plan: Plan, emit: Emit, check: Callable[[], None]) -> None:
+        self._folder, self._plan, self._emit, self._check = folder, plan, emit, check
         self._journal = Journal(folder.journal)
         folder.busy = True
         self._engine: NumbaEngine | None = None
@@ -174,6 +174,7 @@ class JobLedger(Ledger):
             if not state.records.parts[n].sizes[tile.index]:
                 checksums[n] = 0
         if all(checksums[n] is not None for n in state.wanted):  # else writing has failed, which ends the run
+            self._check()  # a tile of an input that has changed since its digest was taken must never be listed
             self._journal.append((batch, leg.number, tile.index), checksums)
             self.computed_now += 1
 
