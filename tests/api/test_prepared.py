@@ -66,6 +66,22 @@ EVERYTHING = {
 }  # fmt: skip
 
 
+def test_an_orientation_that_no_file_says_is_noted(tmp_path):
+    spec = write_spec(tmp_path, input={"orientation": "RAS"})
+    values = np.zeros((4, 5, 6), "f4")
+    for code, noted in ((0, True), (1, False)):
+        image = nib.Nifti1Image(values, None)
+        image.set_sform(np.diag([2.0, 2, 2, 1]), code)
+        image.set_qform(None, 0)
+        nib.save(image, tmp_path / "unsaid.nii")
+        found = volconv.run(spec, tmp_path / "unsaid.nii", tmp_path / "out.nii", force=True)["warnings"]
+        assert any("takes them for LAS" in text for text in found) == noted
+    with h5py.File(tmp_path / "unsaid.h5", "w") as file:
+        file["raw"] = values
+    found = volconv.run(spec, tmp_path / "unsaid.h5", tmp_path / "out.nii", spacing=(1, 1, 1), force=True)["warnings"]
+    assert any("takes them for RAS" in text for text in found)
+
+
 @pytest.mark.parametrize("axes", ["kji", "ijk"])
 @pytest.mark.parametrize("code", ["RAS", "LPI", "PSR"])
 def test_an_orientation_is_nibabels_and_can_be_undone(tmp_path, scan, axes, code):

@@ -143,6 +143,7 @@ class Hdf5Source:
     def _describe(self, spacing_mm: Floats3 | None) -> VolumeInfo:
         axes, dtype = self._axes, self._dataset.dtype
         affine = read_affine(self._dataset, self._shown, self._where)
+        has_affine = affine is not None
         if affine is not None:
             affine = to_dhw(affine, axes.order)
             self._check_spacing(Geometry(affine, axes.shape).spacing_mm, spacing_mm)
@@ -160,7 +161,7 @@ class Hdf5Source:
             batch=axes.length("t"),
             axes=axes.order,
             chunks=chunks,
-            meta={"hdf5": {"dataset": self._where}},
+            meta={"hdf5": {"dataset": self._where, "has_affine": has_affine}},
             labels=is_label_map(self._dataset, self._shown, self._where),
         )
 

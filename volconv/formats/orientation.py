@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..errors import FormatError
 from ..geometry import Geometry, Triple
 from ..region import Region
+from ..volume import VolumeInfo
 
 
 def orientation_letters(affine: NDArray[np.float64] | None) -> str | None:
@@ -20,6 +21,23 @@ def orientation_letters(affine: NDArray[np.float64] | None) -> str | None:
     from nibabel.orientations import aff2axcodes
 
     return "".join(code or "?" for code in aff2axcodes(affine))  # type: ignore[no-untyped-call]
+
+
+def assumed_letters(info: VolumeInfo) -> str | None:
+    """Return the axis codes that a volume is taken to have though its file does not say them; None where it does.
+
+    A NIfTI file with neither form has its spacing alone, and so has HDF5 without an affine: which side is left is then
+    a convention of readers (of nibabel, for NIfTI).
+    """
+    nifti, hdf5 = info.meta.get("nifti"), info.meta.get("hdf5")
+    if nifti is not None:
+        said = nifti.sform_code > 0 or nifti.qform_code > 0
+    else:
+        said = hdf5 is None or hdf5["has_affine"]
+    if said or info.geometry.affine is None:
+        return None
+    letters = orientation_letters(info.geometry.affine) or ""
+    return letters[::-1] if info.axes == "kji" else letters
 
 
 @dataclass(frozen=True)

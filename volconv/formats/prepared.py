@@ -16,7 +16,7 @@ from .base import Source
 from .forwarding import ForwardingSource
 from .intensity import IntensitySource, describe_step
 from .masked import check_mask
-from .orientation import Turn, find_turn
+from .orientation import Turn, assumed_letters, find_turn
 from .padded import PaddedSource
 from .reoriented import ReorientedSource
 from .resampled import AxisMap, AxisMaps, make_axis_maps, make_voxel_map, resample
@@ -71,8 +71,14 @@ class PreparedSource(ForwardingSource):
             check_mask(scan, mask, has_place)
             self.sources = (*self.sources, mask)
         self.turn = Turn()
+        self._notes: list[str] = []
         if preparation.orientation is not None:
             self.turn = find_turn(scan.info.geometry, preparation.orientation, scan.info.axes, name_of(scan))
+            if (letters := assumed_letters(scan.info)) is not None:
+                self._notes.append(
+                    f"the file does not say which way its axes point; orientation {preparation.orientation} takes them "
+                    f"for {letters}, so that left and right may be the other way round"
+                )
         oriented = self._turned(scan)
         self.origin: VolumeInfo = oriented.info
         self.maps = _make_maps(oriented, preparation)
@@ -100,9 +106,10 @@ class PreparedSource(ForwardingSource):
     @property
     def warnings(self) -> list[str]:
         """The warnings of the scan, then of the mask."""
+        own = [*self._notes, *self.scan.warnings]
         if self.mask is None:
-            return self.scan.warnings
-        return [*self.scan.warnings, *(f"{name_of(self.mask)}: {text}" for text in self.mask.warnings)]
+            return own
+        return [*own, *(f"{name_of(self.mask)}: {text}" for text in self.mask.warnings)]
 
     @property
     def passes(self) -> int:
