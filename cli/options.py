@@ -128,7 +128,7 @@ CHANNELS = click.option(
     "--channels", type=click.Choice(["4d", "vector", "split"]), default="4d", show_default=True,
     help="Channels in NIfTI: (x,y,z,c); (x,y,z,1,c) with vector intent; one 3-D file a channel.",
 )  # fmt: skip
-FORCE = click.option("--force", is_flag=True, help="Replace an output that exists.")
+FORCE = click.option("--force", is_flag=True, help="Replace an output that exists; of an HDF5 file, all of it.")
 
 VALUES = (
     click.option(

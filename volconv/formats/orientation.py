@@ -30,11 +30,8 @@ def assumed_letters(info: VolumeInfo) -> str | None:
     a convention of readers (of nibabel, for NIfTI).
     """
     nifti, hdf5 = info.meta.get("nifti"), info.meta.get("hdf5")
-    if nifti is not None:
-        said = nifti.sform_code > 0 or nifti.qform_code > 0
-    else:
-        said = hdf5 is None or hdf5["has_affine"]
-    if said or info.geometry.affine is None:
+    stated = nifti is not None and max(nifti.sform_code, nifti.qform_code) > 0
+    if stated or (nifti is None and (hdf5 is None or hdf5["has_affine"])) or info.geometry.affine is None:
         return None
     letters = orientation_letters(info.geometry.affine) or ""
     return letters[::-1] if info.axes == "kji" else letters
