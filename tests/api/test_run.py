@@ -169,7 +169,9 @@ def test_skip_existing_trusts_the_record(scan, tmp_path):
     first = volconv.run("gaussian", scan, out, settings={"sigma": "2mm"})
     assert not first["skipped"]
     before = out.stat().st_mtime_ns
-    assert volconv.run("gaussian", scan, out, settings={"sigma": "2mm"}, skip_existing=True)["skipped"]
+    depfile = tmp_path / "out.d"
+    assert volconv.run("gaussian", scan, out, settings={"sigma": "2mm"}, skip_existing=True, depfile=depfile)["skipped"]
+    assert depfile.read_text().startswith(f"{out}: {scan}")
     assert out.stat().st_mtime_ns == before
     with pytest.raises(OutputError):
         volconv.run("gaussian", scan, out, settings={"sigma": "3mm"}, skip_existing=True)

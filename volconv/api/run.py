@@ -22,7 +22,7 @@ from .outputs import check_files, digest_files, open_sinks
 from .plan import plan_job
 from .resume import keep_tiles, open_folder, prepare_disk
 from .skip import is_up_to_date
-from .summary import peak_rss, summarise
+from .summary import peak_rss, summarise, write_depfile
 from .targets import Target, sidecar_path
 
 
@@ -71,6 +71,8 @@ def run(
         open_folder(job)
         if (checked.skip_existing or checked.resume) and is_up_to_date(job):
             finished = True
+            if checked.depfile is not None:  # Make wants to know all the same
+                write_depfile(job, checked.depfile)
             return {"skipped": True, "outputs": [{"path": t.name, "stage": t.stage} for t in job.targets]}
         check_files(job)
         plan = plan_job(job)
@@ -82,9 +84,11 @@ def run(
         emit(Finished(tuple(entry["path"] for entry in summary["outputs"]), summary["seconds"]))
         return summary
     finally:
-        if job.folder is not None:
-            job.folder.release(finished)
-        job.close()
+        try:
+            if job.folder is not None:
+                job.folder.release(finished)
+        finally:
+            job.close()
 
 
 def _claim(targets: Sequence[Target], options: Options, emit: Emit) -> contextlib.AbstractContextManager[None]:

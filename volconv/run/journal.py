@@ -82,10 +82,12 @@ class Journal:
         self._path = path
         self.entries, whole = read_journal(path)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._fd = -1
         try:
             self._fd = os.open(path, flags, 0o600)
             os.ftruncate(self._fd, whole)
         except OSError as error:
+            self.close()
             raise RunError(f"cannot be written: {error.strerror}", file=str(path)) from error
 
     def append(self, key: Key, checksums: Sequence[int | None]) -> None:
