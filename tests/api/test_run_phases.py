@@ -93,6 +93,16 @@ def test_each_volume_of_a_batch_has_its_own_statistics(tmp_path):
     assert found.transpose(3, 2, 1, 0).tobytes() == alone[:, 0].tobytes()
 
 
+def test_statistics_of_values_that_are_not_finite_are_told(tmp_path):
+    values = np.random.default_rng(1).standard_normal((9, 8, 7)).astype("f4")
+    values[4, 4, 4] = np.nan
+    nib.save(nib.Nifti1Image(values, np.eye(4)), tmp_path / "x.nii")
+    two = {"op": "Conv3d", "name": "two", "kernel_size": 1, "out_channels": 2, "weight": {"init": "default", "seed": 0}}
+    spec = {"volconv": 1, "name": "n", "stages": [{"op": "InstanceNorm3d", "name": "norm"}, two, {"op": "ArgMax"}]}
+    (said,) = volconv.run(spec, tmp_path / "x.nii", tmp_path / "y.nii", tile=(3, 4, 5))["warnings"]
+    assert said.startswith("stage 'norm': its statistics are NaN or infinite")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
 @pytest.mark.parametrize("budget_mib", [2048, BASELINE_BYTES // MIB + 28])  # the first may have to compile

@@ -62,6 +62,8 @@ class Job:
         `Plan.grids` that the run which is resumed was begun with; empty where none is.
     resumed, damaged : int
         Tiles of that run which stand, and which do not, once they were looked at.
+    spoilt : tuple of str
+        Norms whose statistics are not finite, as some voxel of their inputs is not.
     named : tuple of str
         Spec, inputs and output, as they were named; of a spec that is no file its own name.
     held : ExitStack
@@ -89,6 +91,7 @@ class Job:
     chains: Mapping[str, Chain] = field(default_factory=dict)
     held: ExitStack = field(default_factory=ExitStack)
     named: tuple[str, ...] = ()
+    spoilt: tuple[str, ...] = ()
 
     @property
     def files_read(self) -> list[Path]:

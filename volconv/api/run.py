@@ -126,6 +126,7 @@ def _compute(job: Job, plan: Plan, emit: Emit, stop: Flag) -> None:
             engine.make_ready(plan)
         _run_tiles(job, plan, engine, hashing, emit, stop)
     finally:
+        job.spoilt = tuple(engine.spoilt)
         engine.close()
 
 

@@ -53,6 +53,7 @@ def summarise(job: Job, plan: Plan, seconds: float, resident: int = 0) -> dict[s
         "warnings": [
             *job.source.warnings,
             *_damage_warnings(job),
+            *_statistics_warnings(job),
             *_memory_warnings(job, plan, resident),
             *_value_warnings(outputs),
         ],
@@ -78,6 +79,14 @@ def _damage_warnings(job: Job) -> list[str]:
     if not job.damaged:
         return []
     return [f"{job.damaged} finished tile(s) of the run that was cut off were damaged, and computed again"]
+
+
+def _statistics_warnings(job: Job) -> list[str]:
+    """Return a sentence a norm of a volume that is not finite: labels that come of it would not show it."""
+    return [
+        f"stage {name!r}: its statistics are NaN or infinite, and so is all it gives, since some of its input is"
+        for name in job.spoilt
+    ]
 
 
 def _value_warnings(outputs: list[dict[str, Any]]) -> list[str]:

@@ -37,6 +37,11 @@ class Relay:
         Processes that compile at a time.
     scratch : Path, optional
         The folder of the scratch file, for plans that need one.
+
+    Attributes
+    ----------
+    spoilt : dict
+        Norms, its keys, whose statistics of some volume so far are not finite.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class Relay:
         self._file: ScratchFile | None = None
         self._stores: dict[str, AnyStore] = {}
         self._settled: dict[str, Node] = {}
+        self.spoilt: dict[str, None] = {}
 
     def prepare(self, plan: Plan) -> None:
         """Bind weights, compile what the cache lacks, reserve the scratch file; called once, before the first tile.
@@ -148,7 +154,9 @@ class Relay:
                 made.fill(found.pool(node))
                 self._stores[node.name] = made
             else:
-                self._settled[node.name] = found.settle(node)
+                self._settled[node.name] = settled = found.settle(node)
+                if not all(np.isfinite(settled.tensors[name]).all() for name in ("running_mean", "running_var")):
+                    self.spoilt[node.name] = None
         for store in self.plan.stores:
             if store.last == number:
                 self._stores.pop(store.wire, None)
