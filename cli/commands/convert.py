@@ -34,6 +34,8 @@ def command(console: Console, /, source: str, target: str, as_json: bool, **argu
     from volconv.api.convert import convert
 
     document = convert(source, target, **arguments)
+    for message in document["warnings"]:
+        console.note(f"note: {message}")
     if as_json:
         console.print_json(document)
     else:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..formats.atomic import PartFile, make_part, write_whole
+from ..formats.rounding import value_notes
 from ..kernels.catalog import has_fma, vector_bits
 from ..plan.model import Plan
 from ..plan.tiling import format_bytes
@@ -54,7 +55,11 @@ def summarise(job: Job, plan: Plan, seconds: float, resident: int = 0) -> dict[s
             *job.source.warnings,
             *_damage_warnings(job),
             *_memory_warnings(job, plan, resident),
-            *_value_warnings(outputs),
+            *(
+                note
+                for target, sink in zip(job.targets, job.sinks, strict=True)
+                for note in value_notes(target.name, sink.info.dtype, sink.clipped, sink.not_finite)
+            ),
         ],
         "record": expected_record(job, job.targets[0]),
         "plan": plan.to_json(),
@@ -78,16 +83,6 @@ def _damage_warnings(job: Job) -> list[str]:
     if not job.damaged:
         return []
     return [f"{job.damaged} finished tile(s) of the run that was cut off were damaged, and computed again"]
-
-
-def _value_warnings(outputs: list[dict[str, Any]]) -> list[str]:
-    return [
-        f"{entry['path']}: {entry['clipped']} values do not fit {entry['dtype']} and were clipped"
-        for entry in outputs
-        if entry["clipped"]
-    ] + [
-        f"{entry['path']}: {entry['not_finite']} values are NaN or infinite" for entry in outputs if entry["not_finite"]
-    ]
 
 
 def peak_rss() -> int:
