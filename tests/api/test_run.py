@@ -232,6 +232,22 @@ def test_axes_decide_which_way_a_kernel_lies(scan, tmp_path):
         np.testing.assert_array_equal(nib.load(out).affine, nib.load(scan).affine)
 
 
+def test_axes_that_nobody_said_are_said_to_be_assumed(tmp_path):
+    two = spec_file(tmp_path, {"op": "ReLU"}, input={"channels": 2})
+    name, out = tmp_path / "a.h5", tmp_path / "o.h5"
+    with h5py.File(name, "w") as file:
+        file["raw"] = np.zeros((5, 6, 4, 2), "f4")
+    with pytest.raises(ShapeError, match=r"a\.h5 does not say its axes and czyx were assumed \(--axes says") as caught:
+        volconv.run(two, name, out)
+    assert caught.value.code == "volume.channels"
+    assert caught.value.found.startswith("an input of 5 channels")
+    assert caught.value.expected == "2 (input.channels)"
+    with pytest.raises(ShapeError) as caught:
+        volconv.run(two, name, out, axes="czyx")
+    assert caught.value.message == "found an input of 5 channels, expected 2 (input.channels)"
+    volconv.run(two, name, out, axes="zyxc")
+
+
 def mean_of(size):
     return {"op": "Conv3d", "weight": {"generator": "mean", "size": size}}
 

@@ -134,9 +134,9 @@ class Hdf5Source:
         return h5py.Dataset(h5py.h5d.open(self._file.id, h5py.h5i.get_name(found.id), access))
 
     def _settle_axes(self, order: str, axes: str | None, channels: int | None) -> FileAxes:
-        letters = read_letters(self._dataset, axes, self._shown, self._where, self.warnings)
+        letters, assumed = read_letters(self._dataset, axes, self._shown, self._where, self.warnings)
         try:
-            return make_axes(letters, self._dataset.shape, order, channels)
+            return make_axes(letters, self._dataset.shape, order, channels, assumed)
         except FormatError as error:
             raise FormatError(error.message, code=error.code, file=self._shown, where=self._where) from error
 
@@ -160,7 +160,7 @@ class Hdf5Source:
             batch=axes.length("t"),
             axes=axes.order,
             chunks=chunks,
-            meta={"hdf5": {"dataset": self._where}},
+            meta={"hdf5": {"dataset": self._where, "assumed_axes": axes.letters if axes.assumed else None}},
             labels=is_label_map(self._dataset, self._shown, self._where),
         )
 

@@ -58,6 +58,13 @@ def test_a_difference_is_status_1(volconv, scan):
     assert volconv("compare", "scan.nii.gz", "other.nii", "--atol", "2").exit_code == 0
 
 
+def test_axes_that_are_none(volconv, scan):
+    assert scan.shape == (7, 6, 5)
+    result = volconv("convert", "scan.nii.gz", "out.nii", "--axes", "qqq", "--json")
+    assert result.exit_code == 2
+    assert json.loads(result.stdout)["error"]["code"] == "usage.axes"
+
+
 def test_missing_file(volconv, scan):
     assert scan.shape == (7, 6, 5)
     assert volconv("compare", "scan.nii.gz", "none.nii").exit_code == 2

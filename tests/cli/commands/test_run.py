@@ -170,6 +170,7 @@ REFUSED = {
     "unknown parameter": ("run gaussian scan.nii.gz -o out.nii --set sigam=2", 2, "sigma"),
     "parameter is no length": ("run gaussian scan.nii.gz -o out.nii --set sigma=wide", 2, "wide"),
     "negative parameter": ("run gaussian scan.nii.gz -o out.nii --set sigma=-1mm", 2, "-1"),
+    "axes that are none": ("run mean scan.nii.gz -o out.nii --axes qqq", 2, "axes 'qqq'"),
     "missing weights": ("run bare.yaml scan.nii.gz -o out.nii -w none.npz", 2, "none.npz"),
     "damaged spec": ("run damaged.yaml scan.nii.gz -o out.nii", 3, "line 2"),
     "damaged volume": ("run mean damaged.nii.gz -o out.nii", 3, "damaged.nii.gz"),
