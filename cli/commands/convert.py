@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ..command import Command
 from ..console import Console
 from ..options import AXES, CHANNELS, DTYPE, FORCE, SPACING, json_option
 
@@ -16,7 +17,7 @@ Examples:
 """
 
 
-@click.command(short_help="Convert a volume to another format.", epilog=EPILOG)
+@click.command(cls=Command, short_help="Convert a volume to another format.", epilog=EPILOG)
 @click.argument("source", metavar="IN")
 @click.argument("target", metavar="OUT")
 @AXES

@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
+from ..command import Command
 from ..console import Console
 from ..options import json_option
 
 
-@click.command(short_help="Run a preset on the shipped scan.")
+@click.command(cls=Command, short_help="Run a preset on the shipped scan.")
 @json_option("a summary")
 @click.pass_obj
 def command(console: Console, /, as_json: bool) -> None:
