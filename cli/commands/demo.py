@@ -18,7 +18,7 @@ from ..options import json_option
 def command(console: Console, /, as_json: bool) -> None:
     """Run a shipped preset on the shipped scan, into ./volconv-demo/, and say how to look at the result.
 
-    What the demo wrote there before is replaced; other files there are left alone.
+    What the demo wrote there before is replaced; other files there are left alone, and refused under its names.
     """
     from volconv.api.demo import demo
 
