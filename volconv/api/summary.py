@@ -58,7 +58,7 @@ def summarise(job: Job, plan: Plan, seconds: float, resident: int = 0) -> dict[s
             *(
                 note
                 for target, sink in zip(job.targets, job.sinks, strict=True)
-                for note in value_notes(target.name, sink.info.dtype, sink.clipped, sink.not_finite)
+                for note in value_notes(target.full_name, sink.info.dtype, sink.clipped, sink.not_finite)
             ),
         ],
         "record": expected_record(job, job.targets[0]),
