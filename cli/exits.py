@@ -129,7 +129,19 @@ def _usage(error: click.ClickException) -> str:
     text = text[:1].lower() + text[1:]
     ctx = getattr(error, "ctx", None)
     command = ctx.command_path.split(" ", 1)[1:] if ctx is not None else []
-    return show(": ".join([*command, text.rstrip(".")]))
+    return show(": ".join([*command, text.rstrip(".") + _misplaced(error)]))
+
+
+def _misplaced(error: click.ClickException) -> str:
+    """Return where an option stands that a command does not have and `volconv` itself has, else nothing."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None or error.ctx.parent is None:
+        return ""
+    root = error.ctx.find_root()
+    known = [name for param in root.command.get_params(root) for name in param.opts]
+    if error.option_name not in known:
+        return ""
+    program, *command = error.ctx.command_path.split(" ")
+    return f"; it is given before the command: {' '.join([program, error.option_name, *command])} ..."
 
 
 def error_code(error: BaseException) -> str:

@@ -85,8 +85,14 @@ class Progress:
 
     def _finished(self, outputs: tuple[str, ...], seconds: float) -> None:
         self.stop()
-        rate = f", {self.voxels / seconds / 1e6:.1f} Mvoxel/s" if self.voxels and seconds > 0 else ""
+        rate = f", {rate_text(self.voxels / seconds)}" if self.voxels and seconds > 0 else ""
         self.console.note(f"wrote {', '.join(map(str, outputs))} in {seconds:.2f} s{rate}")
+
+
+def rate_text(speed: float) -> str:
+    """Return voxels a second in millions: one decimal, below 1 two significant digits."""
+    rate = speed / 1e6
+    return f"{rate:.1f} Mvoxel/s" if rate >= 1 else f"{rate:#.2g} Mvoxel/s"
 
 
 def make_bar() -> Bar:
@@ -100,7 +106,7 @@ def make_bar() -> Bar:
 
         def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
-            return Text("" if speed is None else f"{speed / 1e6:.1f} Mvoxel/s")
+            return Text("" if speed is None else rate_text(speed))
 
     return Progress(
         TextColumn("{task.description}"),

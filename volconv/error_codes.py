@@ -33,7 +33,7 @@ ERROR_CODES = {
     "usage.command_line": ErrorCode(2, "An unknown command or option, or a value of an option that cannot be read."),
     "usage.value": ErrorCode(2, "A value that makes no sense, or contradicts another one, the spec or the files."),
     "usage.missing_file": ErrorCode(2, "A file that was named is missing, unreadable, a folder, a pipe or a device."),
-    "usage.format": ErrorCode(2, "A name whose ending says no format, or that names a dataset where none can be."),
+    "usage.format": ErrorCode(2, "A name of a folder or of no known format, or of a dataset where none can be."),
     "usage.preset": ErrorCode(2, "There is no preset of this name."),
     "usage.parameter": ErrorCode(2, "`--set` names no parameter of the spec, or gives it a value it cannot have."),
     "usage.axes": ErrorCode(2, "`--axes` makes no sense, or does not fit the dataset."),
@@ -42,7 +42,7 @@ ERROR_CODES = {
     # Outputs, before any work
     "output.exists": ErrorCode(2, "The output exists and `--force` was not given."),
     "output.is_input": ErrorCode(2, "The output is the same file as one that is read."),
-    "output.twice": ErrorCode(2, "Two outputs have one name."),
+    "output.twice": ErrorCode(2, "Two outputs have one name, or two names in one HDF5 file."),
     "output.not_a_file": ErrorCode(2, "The output's name is that of a folder, pipe, device or socket."),
     "output.folder": ErrorCode(2, "The folder of the output does not exist."),
     "output.unwritable": ErrorCode(2, "The output, or its scratch folder, cannot be made."),

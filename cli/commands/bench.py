@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..command import Command
 from ..console import Console
 from ..options import FORCE, json_option
 from ..tables import columns
@@ -23,7 +24,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
     return [] if value is None else [name.strip() for name in value.split(",")]
 
 
-@click.command(short_help="Measure the machine and the engine.", epilog=EPILOG)
+@click.command(cls=Command, short_help="Measure the machine and the engine.", epilog=EPILOG)
 @click.option("--rows", metavar="NAME,...", callback=_names, help="Time these rows only. Default: all.")
 @click.option("--rivals", is_flag=True, help="Also time the other libraries of the extra volconv[bench].")
 @click.option(

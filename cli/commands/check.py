@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ..command import Command
 from ..console import Console
 from ..options import SET, WEIGHTS, json_option, read_settings
 from ..tables import report
@@ -17,7 +18,7 @@ Examples:
 """
 
 
-@click.command(short_help="Check a spec and its weights.", epilog=EPILOG)
+@click.command(cls=Command, short_help="Check a spec and its weights.", epilog=EPILOG)
 @click.argument("spec", required=False)
 @WEIGHTS
 @SET

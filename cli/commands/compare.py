@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..command import Command
 from ..console import Console
 from ..options import json_option
 from ..tables import report
@@ -15,7 +16,7 @@ Examples:
 """
 
 
-@click.command(short_help="Compare two volumes.", epilog=EPILOG)
+@click.command(cls=Command, short_help="Compare two volumes.", epilog=EPILOG)
 @click.argument("a")
 @click.argument("b")
 @click.option("--atol", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Absolute tolerance.")

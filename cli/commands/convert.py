@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ..command import Command
 from ..console import Console
 from ..options import AXES, CHANNELS, DTYPE, FORCE, SPACING, json_option
 
@@ -16,7 +17,7 @@ Examples:
 """
 
 
-@click.command(short_help="Convert a volume to another format.", epilog=EPILOG)
+@click.command(cls=Command, short_help="Convert a volume to another format.", epilog=EPILOG)
 @click.argument("source", metavar="IN")
 @click.argument("target", metavar="OUT")
 @AXES
@@ -34,6 +35,8 @@ def command(console: Console, /, source: str, target: str, as_json: bool, **argu
     from volconv.api.convert import convert
 
     document = convert(source, target, **arguments)
+    for message in document["warnings"]:
+        console.note(f"note: {message}")
     if as_json:
         console.print_json(document)
     else:

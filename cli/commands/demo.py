@@ -7,17 +7,18 @@ from typing import Any
 
 import click
 
+from ..command import Command
 from ..console import Console
 from ..options import json_option
 
 
-@click.command(short_help="Run a preset on the shipped scan.")
+@click.command(cls=Command, short_help="Run a preset on the shipped scan.")
 @json_option("a summary")
 @click.pass_obj
 def command(console: Console, /, as_json: bool) -> None:
     """Run a shipped preset on the shipped scan, into ./volconv-demo/, and say how to look at the result.
 
-    What the demo wrote there before is replaced; other files there are left alone.
+    What the demo wrote there before is replaced; other files there are left alone, and refused under its names.
     """
     from volconv.api.demo import demo
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..command import Command
 from ..console import Console
 from ..options import json_option
 from ..tables import report
@@ -16,7 +17,7 @@ Examples:
 """
 
 
-@click.command("inspect", short_help="Show what is in a file.", epilog=EPILOG)
+@click.command("inspect", cls=Command, short_help="Show what is in a file.", epilog=EPILOG)
 @click.argument("file")
 @click.option("--verify", is_flag=True, help="Read an output of volconv again and compare it with its record.")
 @json_option("the report")

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ..command import Command
 from ..console import Console
 from ..options import json_option, pipeline_options, read_settings
 
@@ -16,7 +17,7 @@ Examples:
 """
 
 
-@click.command(short_help="Say what a run would do, and stop.", epilog=EPILOG)
+@click.command(cls=Command, short_help="Say what a run would do, and stop.", epilog=EPILOG)
 @pipeline_options(output_required=False)
 @json_option("the plan")
 @click.pass_obj

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ..command import Command
 from ..console import Console
 from ..options import json_option, pipeline_options, read_settings
 from .plan import show_plan
@@ -18,7 +19,7 @@ Examples:
 """
 
 
-@click.command(short_help="Run a pipeline over a volume.", epilog=EPILOG)
+@click.command(cls=Command, short_help="Run a pipeline over a volume.", epilog=EPILOG)
 @pipeline_options(output_required=True)
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, as `volconv plan` does, and stop.")
 @json_option("a summary")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from ..command import Command
 from ..console import Console
 from ..options import json_option
 from ..tables import report
 
 
-@click.command(short_help="Compile the kernels ahead of time.")
+@click.command(cls=Command, short_help="Compile the kernels ahead of time.")
 @json_option("a summary")
 @click.pass_obj
 def command(console: Console, /, as_json: bool) -> None:

@@ -82,6 +82,7 @@ def test_dtype_rounds_and_counts(tmp_path: Path) -> None:
     save_nifti(tmp_path / "a.nii", values)
     summary = convert(tmp_path / "a.nii", tmp_path / "o.h5", dtype="uint8")
     assert summary["clipped"] == 3
+    assert summary["warnings"] == [f"{tmp_path / 'o.h5'}: 3 values do not fit uint8 and were clipped"]
     with h5py.File(tmp_path / "o.h5") as file:
         assert file["data"][()].T.ravel().tolist() == [0, 2, 0, 255, 0, 7]
     with pytest.raises(UsageError, match="uint8"):

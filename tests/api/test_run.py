@@ -1,6 +1,7 @@
 import importlib
 import json
 import threading
+from dataclasses import fields
 
 import h5py
 import nibabel as nib
@@ -9,7 +10,7 @@ import pytest
 from scipy.ndimage import center_of_mass, gaussian_filter
 
 import volconv
-from volconv.api.options import make_options
+from volconv.api.options import Options, make_options
 from volconv.errors import (
     BudgetError,
     FormatError,
@@ -173,12 +174,48 @@ def test_skip_existing_trusts_the_record(scan, tmp_path):
     assert volconv.run("gaussian", scan, out, settings={"sigma": "2mm"}, skip_existing=True, depfile=depfile)["skipped"]
     assert depfile.read_text().startswith(f"{out}: {scan}")
     assert out.stat().st_mtime_ns == before
-    with pytest.raises(OutputError):
+    with pytest.raises(OutputError, match="exists and was not skipped: it is not whole, or was made from") as caught:
         volconv.run("gaussian", scan, out, settings={"sigma": "3mm"}, skip_existing=True)
+    assert (caught.value.code, caught.value.file) == ("output.exists", str(out))
+    with pytest.raises(OutputError, match=r"nii\.gz: exists; name another output"):
+        volconv.run("gaussian", scan, out, settings={"sigma": "2mm"})
     assert not volconv.run("gaussian", scan, out, settings={"sigma": "3mm"}, skip_existing=True, force=True)["skipped"]
     out.write_bytes(out.read_bytes()[:-9])
     with pytest.raises(OutputError):
         volconv.run("gaussian", scan, out, settings={"sigma": "3mm"}, skip_existing=True)
+
+
+def test_outputs_that_are_not_skipped_together(scan, tmp_path):
+    both = spec_file(tmp_path, {"op": "ReLU", "name": "a"}, {"op": "ReLU", "name": "b"}, outputs=["a", "b"])
+    volconv.run(both, scan, tmp_path / "out.nii")
+    (tmp_path / "out_b.nii").unlink()
+    with pytest.raises(OutputError, match=r"out_a\.nii: exists and was not skipped: an output is missing, not whole"):
+        volconv.run(both, scan, tmp_path / "out.nii", skip_existing=True)
+
+
+def test_outputs_in_one_hdf5_file(scan, tmp_path):
+    stages = {"op": "ReLU", "name": "a"}, {"op": "ReLU", "name": "b"}
+    one, out = spec_file(tmp_path, *stages), tmp_path / "o.h5"
+    for output, saved in ((f"{out}:/x/b", f"{out}:/x/a"), (out, f"{out}:/a"), (f"{out}:/b", out)):
+        with pytest.raises(UsageError, match=r"two names cannot share; list both .* give .*o\.h5 alone") as caught:
+            volconv.run(one, scan, output, save={"a": saved})
+        assert caught.value.code == "output.twice"
+    with pytest.raises(UsageError, match="two outputs have this name"):
+        volconv.run(one, scan, f"{out}:/a", save={"a": f"{out}:/a"})
+    both = spec_file(tmp_path, *stages, outputs=["a", "b"])
+    with pytest.raises(UsageError, match="two names cannot share"):
+        volconv.run(both, scan, out, save={"a": f"{out}:/c"})
+    with pytest.raises(UsageError, match="two outputs have this name"):
+        volconv.run(both, scan, out, save={"a": f"{out}:/b"})
+    seen = []
+    volconv.run(both, scan, out, on_event=seen.append)
+    assert seen[-1].outputs == (f"{out}:/a", f"{out}:/b")
+
+
+def test_the_docstring_names_every_option():
+    words = " ".join(volconv.run.__doc__.replace("``", "").split())
+    listed = words.partition("**options ")[2].partition(":")[0].split()
+    assert sorted(listed) == sorted(option.name for option in fields(Options))
 
 
 def test_another_dataset_of_a_file_is_another_input(tmp_path):
@@ -232,6 +269,22 @@ def test_axes_decide_which_way_a_kernel_lies(scan, tmp_path):
         expected = gaussian_filter(nib.load(scan).get_fdata(), sigma, mode="nearest")
         np.testing.assert_allclose(nib.load(out).get_fdata(), expected, atol=1e-2)
         np.testing.assert_array_equal(nib.load(out).affine, nib.load(scan).affine)
+
+
+def test_axes_that_nobody_said_are_said_to_be_assumed(tmp_path):
+    two = spec_file(tmp_path, {"op": "ReLU"}, input={"channels": 2})
+    name, out = tmp_path / "a.h5", tmp_path / "o.h5"
+    with h5py.File(name, "w") as file:
+        file["raw"] = np.zeros((5, 6, 4, 2), "f4")
+    with pytest.raises(ShapeError, match=r"a\.h5 does not say its axes and czyx were assumed \(--axes says") as caught:
+        volconv.run(two, name, out)
+    assert caught.value.code == "volume.channels"
+    assert caught.value.found.startswith("an input of 5 channels")
+    assert caught.value.expected == "2 (input.channels)"
+    with pytest.raises(ShapeError) as caught:
+        volconv.run(two, name, out, axes="czyx")
+    assert caught.value.message == "found an input of 5 channels, expected 2 (input.channels)"
+    volconv.run(two, name, out, axes="zyxc")
 
 
 def mean_of(size):

@@ -3,16 +3,24 @@
 import subprocess
 import sys
 
+import click
 import pytest
 
 from volconv import __version__
-from volconv.cli.main import COMMANDS
+from volconv.cli.command import Command
+from volconv.cli.main import COMMANDS, cli
 
 PARTS = {
     "unknown command": (["rnu"], "did you mean 'run'?"),
     "far from any command": (["zzzz"], "expected one of run, plan,"),
     "both -v and -q": (["-v", "-q", "demo"], "contradict"),
     "unknown option": (["run", "--wieghts", "x"], "--weights"),
+    "global option": (["run", "a", "b", "-o", "c", "--debug"], "before the command: volconv --debug run ..."),
+    "short global option": (["run", "a", "b", "-q"], "before the command: volconv -q run ..."),
+    "global option of a sub-command": (["presets", "list", "-v"], "before the command: volconv -v presets list ..."),
+    "version of a command": (["plan", "--version"], "before the command: volconv --version plan ..."),
+    "output twice": (["run", "a", "b", "-o", "c", "--output", "d"], "'--output': it is given 2 times, expected once"),
+    "dtype twice": (["convert", "a", "b", "--dtype", "int8", "--dtype", "int8"], "'--dtype': it is given 2 times"),
     "no spec": (["run"], "'SPEC'"),
     "no input": (["run", "gaussian", "-o", "x.nii"], "'INPUT...'"),
     "no output": (["run", "gaussian", "x.nii"], "'-o'"),
@@ -49,6 +57,18 @@ def test_an_error_of_the_command_line_is_one_line_and_status_2(volconv, words, p
     assert result.stderr.startswith("volconv: ")
     assert result.stderr.count("\n") == 1
     assert part in result.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_one_value_is_taken_once(volconv, name):
+    command = cli.get_command(click.Context(cli), name)
+    assert isinstance(command, Command | click.Group)
+    for option in getattr(command, "params", []):
+        if isinstance(option, click.Option) and not (option.multiple or option.is_flag):
+            context = click.Context(command)
+            with pytest.raises(click.BadParameter, match="2 times"):
+                command._refuse_repeated(context, [option.opts[-1], "1", option.opts[0], "1"])
+    assert volconv(name, *(["--help"] * 2)).exit_code == 0
 
 
 def test_help_lists_every_command(volconv):

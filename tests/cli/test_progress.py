@@ -9,6 +9,7 @@ import textwrap
 import pytest
 
 from volconv.cli.console import Console
+from volconv.cli.progress import rate_text
 from volconv.run import events
 
 RUN = (
@@ -43,6 +44,14 @@ def test_plain_lines_without_a_terminal(said):
         "volconv: note: 3 voxels clipped",
         "volconv: wrote a.nii.gz, b.nii.gz in 2.00 s, 2.0 Mvoxel/s",
     ]
+
+
+@pytest.mark.parametrize(
+    ("speed", "text"),
+    [(123_456_789, "123.5"), (1e6, "1.0"), (999_999, "1.0"), (660_000, "0.66"), (4_321, "0.0043"), (0, "0.0")],
+)
+def test_a_small_rate_has_digits_too(speed, text):
+    assert rate_text(speed) == f"{text} Mvoxel/s"
 
 
 def test_quiet(said):

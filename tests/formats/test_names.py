@@ -38,6 +38,14 @@ def test_names_that_say_no_format(name):
         parse_volume_name(name)
 
 
+def test_a_folder_is_called_one(tmp_path):
+    with pytest.raises(UsageError, match=r": found a folder, expected a file of one of \.nii") as caught:
+        parse_volume_name(tmp_path)
+    assert caught.value.code == "usage.format"
+    (tmp_path / "folder.nii").mkdir()
+    assert parse_volume_name(tmp_path / "folder.nii").format == "nifti"
+
+
 @pytest.mark.parametrize("name", ["scan.h5:", "scan.h5:/", "scan.h5://"])
 def test_empty_datasets(name):
     with pytest.raises(UsageError, match="dataset"):

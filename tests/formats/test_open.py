@@ -39,6 +39,10 @@ def test_options_that_make_no_sense(tmp_path):
     for spacing in ((1, 0, 1), (1, -1, 1), (1, 1, float("nan")), (1, 1), (1, float("inf"), 1)):
         with pytest.raises(UsageError, match="spacing"):
             open_source("scan.nii", spacing_mm=spacing)
+    for axes in ("qqq", "zyy", "zy", ""):  # NIfTI says its own, but what makes no sense is a mistake all the same
+        with pytest.raises(UsageError, match=f"axes '{axes}'") as caught:
+            open_source("scan.nii", axes=axes)
+        assert caught.value.code == "usage.axes"
     with pytest.raises(UsageError, match="layout"):
         open_sink("out.nii", SinkContract.info(), scratch=tmp_path, channels="5d")
     with pytest.raises(UsageError, match="dataset"):

@@ -19,6 +19,7 @@ from ..formats.base import Sink, Source
 from ..formats.names import NIFTI, parse_volume_name
 from ..formats.open import open_sink, open_source
 from ..formats.record import read_record
+from ..formats.rounding import value_notes
 from ..formats.run_folder import folder_of
 from ..geometry import Floats3
 from ..settings import memory_budget
@@ -105,7 +106,7 @@ def _convert(source: str | Path, target: str | Path, options: dict[str, Any], fo
             "shape": list(full_shape(reader.info)),
             "dtype": kind.name,
             "clipped": sink.clipped,
-            "warnings": list(reader.warnings),
+            "warnings": [*reader.warnings, *value_notes(str(target), kind, sink.clipped, sink.not_finite)],
         }
     finally:
         reader.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import OutputError
+from ..errors import OutputError, VolconvError
 from ..formats.atomic import write_whole
 from ..formats.open import open_source
+from ..formats.record import read_record
 from ..region import Region
 from .run import run
 
@@ -30,7 +32,8 @@ def demo(folder: str | Path = "volconv-demo", on_event: Callable[[Any], None] | 
     Parameters
     ----------
     folder : path
-        Made where it is missing; what an earlier demo wrote there is replaced, other files stay.
+        Made where it is missing; what an earlier demo wrote there is replaced, other files stay, and are an error under
+        a name that is needed.
     on_event : callable, optional
         Called with the events of `volconv.run.events`.
 
@@ -39,6 +42,11 @@ def demo(folder: str | Path = "volconv-demo", on_event: Callable[[Any], None] | 
     dict
         ``folder``, ``scan``, ``output``, ``preset``, ``settings``, ``summary`` (of the run), and ``pictures``: the
         middle axial slice of scan and output as lines of text.
+
+    Raises
+    ------
+    OutputError
+        A file that no demo wrote stands under a name it needs.
     """
     target = Path(folder)
     try:
@@ -47,7 +55,15 @@ def demo(folder: str | Path = "volconv-demo", on_event: Callable[[Any], None] | 
         raise OutputError(f"cannot be made: {error.strerror}", file=str(target)) from error
     scan, output = target / SCAN, target / OUTPUT
     with as_file(files("volconv.sample_data") / SCAN) as shipped:
-        write_whole(scan, shipped.read_bytes(), force=True)
+        content = shipped.read_bytes()
+    for path, is_own in ((scan, _is_scan), (output, _is_output)):
+        if path.is_file() and not is_own(path, content):
+            raise OutputError(
+                "exists and was not written by the demo; move it away, or run the demo in another folder",
+                code="output.exists",
+                file=str(path),
+            )
+    write_whole(scan, content, force=True)
     summary = run(PRESET, str(scan), str(output), settings=SETTINGS, force=True, on_event=on_event)
     return {
         "folder": str(target),
@@ -58,6 +74,25 @@ def demo(folder: str | Path = "volconv-demo", on_event: Callable[[Any], None] | 
         "summary": summary,
         "pictures": {name: picture(middle_slice(path)) for name, path in (("scan", scan), ("output", output))},
     }
+
+
+def _is_scan(path: Path, scan: bytes) -> bool:
+    """Return whether `path` holds `scan`, the bytes of the shipped one."""
+    try:
+        return path.read_bytes() == scan
+    except OSError:
+        return False
+
+
+def _is_output(path: Path, scan: bytes) -> bool:
+    """Return whether the record in `path` says that it was made of the shipped scan as the demo makes it."""
+    try:
+        record = read_record(path) or {}
+        (source,) = record["inputs"]
+        made_by = (record["spec"]["name"], record["options"], source["name"], source["sha256"])
+    except (VolconvError, LookupError, TypeError, ValueError):
+        return False
+    return made_by == (PRESET, {"set": SETTINGS}, SCAN, hashlib.sha256(scan).hexdigest())
 
 
 def middle_slice(path: Path) -> NDArray[np.float32]:

@@ -272,6 +272,8 @@ def _wire_job(
     except SpecError as error:
         loader.close()
         blame_settings(error, given, wire, options)
+        if error.code == "volume.channels":
+            _blame_axes(error, source)
         raise
     except BaseException:
         loader.close()
@@ -287,6 +289,20 @@ def _wire_job(
         loader.close()
         raise
     return Job(spec, options, source, graph, loader, volumes, targets, budget, threads, chains=chains)
+
+
+def _blame_axes(error: SpecError, source: Source) -> None:
+    """Raise `error` anew, with a word on axes that nobody said, if there are such: the channels may lie elsewhere."""
+    for each in getattr(source, "sources", [source]):
+        assumed = each.info.meta.get("hdf5", {}).get("assumed_axes")
+        if assumed:
+            raise ShapeError(
+                f"found {error.found}, where {each.path} does not say its axes and {assumed} were assumed "
+                f"(--axes says them), expected {error.expected}",
+                code=error.code,
+                file=error.file,
+                where=error.where,
+            ) from error
 
 
 def blame_settings(error: SpecError, given: Any, wire: Wire, options: Options) -> None:

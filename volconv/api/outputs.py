@@ -76,7 +76,10 @@ def check_files(job: Job) -> None:
     """
     options, sources = job.options, job.files_read
     for path in job.files_written:
-        check_output(path, sources, options.force)
+        try:
+            check_output(path, sources, options.force)
+        except OutputError as error:
+            raise _explain_unskipped(job, error) from error
         check_unwritten(path)
     sidecar = sidecar_path(job.targets) if options.sidecar and job.targets else None
     taken = [path.absolute() for path in job.files_written]
@@ -89,6 +92,19 @@ def check_files(job: Job) -> None:
             )
         check_output(beside, sources, force)
         taken.append(beside.absolute())
+
+
+def _explain_unskipped(job: Job, error: OutputError) -> OutputError:
+    """Return `error`; of an output that exists in spite of ``--skip-existing``, one that says why it is no reason."""
+    if error.code != "output.exists" or not job.options.skip_existing:
+        return error
+    fault = "it is" if len(job.files_written) == 1 else "an output is missing,"
+    return OutputError(
+        f"exists and was not skipped: {fault} not whole, or was made from another spec, input, options or version; "
+        "name another output, or replace it with --force",
+        code=error.code,
+        file=error.file,
+    )
 
 
 def _scratch_folder(job: Job) -> Path:

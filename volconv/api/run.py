@@ -47,8 +47,8 @@ def run(
     on_event : callable, optional
         Called with the events of `volconv.run.events`, not always from the calling thread.
     **options
-        ``weights settings axes spacing memory scratch tile threads algorithm dtype channels save force
-        skip_existing resume depfile sidecar``: the command line's long options; `settings` is ``--set``.
+        ``weights mask settings axes spacing memory scratch tile threads algorithm output_type dtype channels save
+        force skip_existing resume depfile sidecar``: the command line's long options; `settings` is ``--set``.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def run(
         finished = True
         for message in summary["warnings"]:
             emit(Warned(message))
-        emit(Finished(tuple(entry["path"] for entry in summary["outputs"]), summary["seconds"]))
+        emit(Finished(tuple(target.full_name for target in job.targets), summary["seconds"]))
         return summary
     finally:
         try:

@@ -23,7 +23,7 @@ def is_up_to_date(job: Job) -> bool:
 def _volume_names(target: Target, sink: Sink) -> list[str]:
     """Return the volumes that `target` becomes: one, or one a channel."""
     if sink.path in sink.paths:
-        return [target.name if target.dataset is None else f"{target.name}:{target.dataset}"]
+        return [target.full_name]
     return [str(path) for path in sink.paths]
 
 

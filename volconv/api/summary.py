@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..formats.atomic import PartFile, make_part, write_whole
+from ..formats.rounding import value_notes
 from ..kernels.catalog import has_fma, vector_bits
 from ..plan.model import Plan
 from ..plan.tiling import format_bytes
@@ -55,7 +56,11 @@ def summarise(job: Job, plan: Plan, seconds: float, resident: int = 0) -> dict[s
             *_damage_warnings(job),
             *_statistics_warnings(job),
             *_memory_warnings(job, plan, resident),
-            *_value_warnings(outputs),
+            *(
+                note
+                for target, sink in zip(job.targets, job.sinks, strict=True)
+                for note in value_notes(target.full_name, sink.info.dtype, sink.clipped, sink.not_finite)
+            ),
         ],
         "record": expected_record(job, job.targets[0]),
         "plan": plan.to_json(),
@@ -86,16 +91,6 @@ def _statistics_warnings(job: Job) -> list[str]:
     return [
         f"stage {name!r}: its statistics are NaN or infinite, and so is all it gives, since some of its input is"
         for name in job.spoilt
-    ]
-
-
-def _value_warnings(outputs: list[dict[str, Any]]) -> list[str]:
-    return [
-        f"{entry['path']}: {entry['clipped']} values do not fit {entry['dtype']} and were clipped"
-        for entry in outputs
-        if entry["clipped"]
-    ] + [
-        f"{entry['path']}: {entry['not_finite']} values are NaN or infinite" for entry in outputs if entry["not_finite"]
     ]
 
 

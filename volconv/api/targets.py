@@ -31,6 +31,11 @@ class Target:
     name: str
     dataset: str | None = None
 
+    @property
+    def full_name(self) -> str:
+        """Name of the volume, as `open_source` takes it."""
+        return self.name if self.dataset is None else f"{self.name}:{self.dataset}"
+
 
 def list_targets(spec: Spec, output: str, save: Mapping[str, str]) -> list[Target]:
     """Return the outputs of `spec` at `output` and those of ``--save``.
@@ -40,7 +45,7 @@ def list_targets(spec: Spec, output: str, save: Mapping[str, str]) -> list[Targe
     Raises
     ------
     UsageError
-        If a name says no format, a stage of ``--save`` does not exist, or two outputs share a name.
+        If a name says no format, a stage of ``--save`` does not exist, or two outputs share a name or a file.
     """
     volume = parse_volume_name(output)
     if len(spec.outputs) == 1:
@@ -72,16 +77,24 @@ def _with_stage(volume: VolumeName, stage: str) -> Path:
 
 
 def _refuse_twins(targets: Iterable[Target]) -> None:
-    seen: set[tuple[str, str | None]] = set()
-    files: dict[str, str | None] = {}
+    """Raise `UsageError` for two outputs of one name, and for two in one file unless both are the spec's own."""
+    seen: dict[str, list[tuple[str | None, bool]]] = {}
     for target in targets:
         volume = parse_volume_name(target.name)
         pair = volume.suffix in (".hdr", ".img")
         path = os.path.realpath(volume.path.with_name(volume.stem + ".hdr") if pair else volume.path)
-        if (path, target.dataset) in seen or (path in files and (target.dataset is None or files[path] is None)):
+        dataset, shares = target.dataset or volume.dataset, target.dataset is not None
+        others = seen.setdefault(path, [])
+        if any(dataset == other for other, _ in others):
             raise UsageError("two outputs have this name, expected one each", code="output.twice", file=target.name)
-        seen.add((path, target.dataset))
-        files[path] = target.dataset
+        if others and not (shares and all(also for _, also in others)):
+            raise UsageError(
+                "another output is in this file, which two names cannot share; list both stages in the spec's outputs, "
+                f"and give {volume.path} alone as the output",
+                code="output.twice",
+                file=target.name,
+            )
+        others.append((dataset, shares))
 
 
 def sidecar_path(targets: Sequence[Target]) -> Path:

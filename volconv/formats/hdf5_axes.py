@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from ..errors import FormatError, UsageError, show
 from ..geometry import Floats3, Triple
+from .axes_letters import check_letters, letters_fault
 
 SPATIAL = {"kji": "zyx", "ijk": "xyz"}
 """Letters of D, H, W for each axes order."""
 
-_LETTERS = "tczyx"
 _DEFAULT = {3: "zyx", 4: "czyx"}
 _TAGS_BYTES = 65_536
 
@@ -38,11 +38,14 @@ class FileAxes:
         The dataset's shape.
     order : str
         ``kji`` or ``ijk``.
+    assumed : bool
+        Whether they are the default for so many dimensions, since nobody said them.
     """
 
     letters: str
     lengths: tuple[int, ...]
     order: str
+    assumed: bool = False
 
     def length(self, letter: str) -> int:
         """Return the extent along `letter`, 1 where the file has no such axis."""
@@ -65,7 +68,9 @@ class FileAxes:
         return view[tuple(slice(None) if letter in letters else None for letter in inner)]
 
 
-def make_axes(letters: str, lengths: tuple[int, ...], order: str, channels: int | None) -> FileAxes:
+def make_axes(
+    letters: str, lengths: tuple[int, ...], order: str, channels: int | None, assumed: bool = False
+) -> FileAxes:
     """Return the axes with `t` settled: a batch, or channels where no `c` holds more than one.
 
     Parameters
@@ -76,6 +81,8 @@ def make_axes(letters: str, lengths: tuple[int, ...], order: str, channels: int 
     order : str
     channels : int or None
         Channels the spec wants: 1 makes t a batch, any other number must be t's length; None takes any length.
+    assumed : bool
+        As in `FileAxes`.
 
     Raises
     ------
@@ -95,11 +102,15 @@ def make_axes(letters: str, lengths: tuple[int, ...], order: str, channels: int 
                     code="volume.channels",
                 )
             settled = letters.replace("c", "1").replace("t", "c")
-    return FileAxes(settled, lengths, order)
+    return FileAxes(settled, lengths, order, assumed)
 
 
-def read_letters(dataset: h5py.Dataset, wanted: str | None, shown: str, where: str, notes: list[str]) -> str:
-    """Return the letters of `dataset`'s axes: its own word, else `wanted` (``--axes``), else the default.
+def read_letters(
+    dataset: h5py.Dataset, wanted: str | None, shown: str, where: str, notes: list[str]
+) -> tuple[str, bool]:
+    """Return the letters of `dataset`'s axes, and whether they are assumed.
+
+    They are the file's own word, else `wanted` (``--axes``), else the default, which is assumed.
 
     Raises
     ------
@@ -109,8 +120,7 @@ def read_letters(dataset: h5py.Dataset, wanted: str | None, shown: str, where: s
         `wanted` makes no sense, or has another number of letters than the dataset has dimensions.
     """
     ndim = len(dataset.shape)
-    if wanted is not None and (fault := _fault(wanted)):
-        raise UsageError(f"axes {show(wanted)!r}: {fault}", code="usage.axes")
+    check_letters(wanted)
     try:
         stated = _stated_letters(dataset, shown, where)
     except FormatError:
@@ -120,7 +130,7 @@ def read_letters(dataset: h5py.Dataset, wanted: str | None, shown: str, where: s
     if stated is not None:
         if wanted is not None and wanted != stated:
             notes.append(f"its own axes {stated!r} were used, not the {wanted!r} asked for")
-        return stated
+        return stated, False
     if wanted is not None:
         if len(wanted) != ndim:
             raise UsageError(
@@ -129,7 +139,7 @@ def read_letters(dataset: h5py.Dataset, wanted: str | None, shown: str, where: s
                 file=shown,
                 where=where,
             )
-        return wanted
+        return wanted, False
     if ndim not in _DEFAULT:
         raise FormatError(
             f"has {ndim} dimensions, shape {dataset.shape}, and no attribute 'axes'; say which is which by --axes, "
@@ -138,19 +148,7 @@ def read_letters(dataset: h5py.Dataset, wanted: str | None, shown: str, where: s
             file=shown,
             where=where,
         )
-    return _DEFAULT[ndim]
-
-
-def _fault(letters: str) -> str:
-    """Return what is wrong with `letters`, or nothing."""
-    odd = sorted(set(letters) - set(_LETTERS))
-    if odd:
-        return f"found {', '.join(odd)!r}, expected letters of t c z y x"
-    if len(set(letters)) != len(letters):
-        return "a letter stands there twice"
-    if not {"x", "y"} <= set(letters):
-        return "x and y must be among them"
-    return ""
+    return _DEFAULT[ndim], True
 
 
 def _stated_letters(dataset: h5py.Dataset, shown: str, where: str) -> str | None:
@@ -161,7 +159,7 @@ def _stated_letters(dataset: h5py.Dataset, shown: str, where: str) -> str | None
         at = f"{where}: attribute {name!r}"
         text = _read_text(dataset, name, shown, at)
         letters = text if name == "axes" else _letters_of_tags(text, shown, at)
-        fault = _fault(letters)
+        fault = letters_fault(letters)
         if not fault and len(letters) != len(dataset.shape):
             fault = f"{len(letters)} letters for {len(dataset.shape)} dimensions"
         if fault:

@@ -134,9 +134,9 @@ class Hdf5Source:
         return h5py.Dataset(h5py.h5d.open(self._file.id, h5py.h5i.get_name(found.id), access))
 
     def _settle_axes(self, order: str, axes: str | None, channels: int | None) -> FileAxes:
-        letters = read_letters(self._dataset, axes, self._shown, self._where, self.warnings)
+        letters, assumed = read_letters(self._dataset, axes, self._shown, self._where, self.warnings)
         try:
-            return make_axes(letters, self._dataset.shape, order, channels)
+            return make_axes(letters, self._dataset.shape, order, channels, assumed)
         except FormatError as error:
             raise FormatError(error.message, code=error.code, file=self._shown, where=self._where) from error
 
@@ -153,6 +153,8 @@ class Hdf5Source:
         if self._dataset.chunks is not None:
             lengths = FileAxes(axes.letters, self._dataset.chunks, axes.order)
             chunks = lengths.shape
+        assumed = axes.letters if axes.assumed else None
+        hdf5 = {"dataset": self._where, "has_affine": has_affine, "assumed_axes": assumed}
         return VolumeInfo(
             shape=axes.shape,
             channels=axes.length("c"),
@@ -161,7 +163,7 @@ class Hdf5Source:
             batch=axes.length("t"),
             axes=axes.order,
             chunks=chunks,
-            meta={"hdf5": {"dataset": self._where, "has_affine": has_affine}},
+            meta={"hdf5": hdf5},
             labels=is_label_map(self._dataset, self._shown, self._where),
         )
 

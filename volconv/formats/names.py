@@ -1,7 +1,11 @@
-"""What a volume's name says: its format, and for HDF5 the dataset inside. Touches no file."""
+"""What a volume's name says: its format, and for HDF5 the dataset inside. Touches no file.
+
+Of a name that says nothing it is asked whether it is a folder, for the message.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +80,8 @@ def parse_volume_name(name: str | Path) -> VolumeName:
         if _suffix(path.name, format_name):
             return VolumeName(path, format_name)
     known = ", ".join((".nii", ".nii.gz", ".hdr/.img", *SUFFIXES[HDF5]))
+    if os.path.isdir(text):  # noqa: PTH112  (as a `Path`, an empty name is the working folder, and a long one raises)
+        raise UsageError(f"found a folder, expected a file of one of {known}", code="usage.format", file=text)
     raise UsageError(f"the name's ending says no format, expected one of {known}", code="usage.format", file=text)
 
 

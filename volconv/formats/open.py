@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import UsageError
 from ..geometry import Floats3
 from ..volume import AXES, OutputInfo
+from .axes_letters import check_letters
 from .base import Sink, Source
 from .names import HDF5, VolumeName, parse_volume_name
 
@@ -47,7 +48,7 @@ def open_source(
     FormatError
         If the content is damaged or not supported.
     UsageError
-        If the name says no format, or `order` or `spacing_mm` makes no sense.
+        If the name says no format, or `order`, `axes` or `spacing_mm` makes no sense.
     """
     if order not in AXES:
         raise UsageError(f"found axes order {order!r}, expected one of {', '.join(AXES)}")
@@ -55,6 +56,7 @@ def open_source(
         raise UsageError(
             f"found spacing {spacing_mm}, expected three positive lengths D,H,W in mm", code="usage.spacing"
         )
+    check_letters(axes)
     volume = parse_volume_name(name)
     if volume.format == HDF5:
         from .hdf5_source import Hdf5Source

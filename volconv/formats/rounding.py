@@ -58,6 +58,16 @@ OVERFLOW_NOTE = "some values are beyond the type they are read as and became inf
 ROUNDING_NOTE = "some integers are beyond 2^53 and were rounded on the way to floats"
 
 
+def value_notes(name: str, dtype: np.dtype[Any], clipped: int, not_finite: int) -> list[str]:
+    """Return what is to be said of the values written as `dtype` to the output `name`; nothing if all are as wanted."""
+    notes = []
+    if clipped:
+        notes.append(f"{name}: {clipped} values do not fit {dtype} and were clipped")
+    if not_finite:
+        notes.append(f"{name}: {not_finite} values are NaN or infinite")
+    return notes
+
+
 def exceeds_float64(stored: NDArray[Any], out: np.dtype[Any]) -> bool:
     """Return whether integers of `stored` lose digits that float64 does not have before they become `out`."""
     if stored.dtype.kind not in "iu" or stored.dtype.itemsize < 8 or out.kind != "f" or not stored.size:

@@ -36,6 +36,16 @@ def test_options_reach_the_file(volconv, scan):
     assert nib.load("b.nii").get_data_dtype() == scan.get_data_dtype()
 
 
+def test_clipping_is_said(volconv, scan):
+    clipped = int((np.asarray(scan.dataobj) > 127).sum())
+    result = volconv("convert", "scan.nii.gz", "c.nii", "--dtype", "int8")
+    said = f"c.nii: {clipped} values do not fit int8 and were clipped"
+    assert result.stderr == f"volconv: note: {said}\nvolconv: wrote c.nii\n"
+    result = volconv("convert", "scan.nii.gz", "c.nii", "--dtype", "int8", "--force", "--json")
+    assert json.loads(result.stdout)["warnings"] == [said]
+    assert volconv("convert", "scan.nii.gz", "d.nii", "--dtype", "int16").stderr == "volconv: wrote d.nii\n"
+
+
 def test_a_difference_is_status_1(volconv, scan):
     values = np.asarray(scan.dataobj).astype(np.float32)
     values[0, 0, 0] += 1.5
@@ -46,6 +56,13 @@ def test_a_difference_is_status_1(volconv, scan):
     assert 1.5 in json.loads(result.stdout).values()
     assert volconv("compare", "scan.nii.gz", "other.nii").exit_code == 1
     assert volconv("compare", "scan.nii.gz", "other.nii", "--atol", "2").exit_code == 0
+
+
+def test_axes_that_are_none(volconv, scan):
+    assert scan.shape == (7, 6, 5)
+    result = volconv("convert", "scan.nii.gz", "out.nii", "--axes", "qqq", "--json")
+    assert result.exit_code == 2
+    assert json.loads(result.stdout)["error"]["code"] == "usage.axes"
 
 
 def test_missing_file(volconv, scan):

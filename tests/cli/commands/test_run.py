@@ -153,6 +153,7 @@ def test_skip_existing(volconv, scan):
     assert "up to date" in second.stderr
     changed = volconv(*words, "--set", "size=5")
     assert changed.exit_code == 2
+    assert "exists and was not skipped" in changed.stderr
     np.testing.assert_array_equal(nib.load("out.nii").get_fdata(), before)
     assert scan.shape == before.shape
 
@@ -161,7 +162,7 @@ REFUSED = {
     "unknown preset": ("run gausian scan.nii.gz -o out.nii", 2, "gaussian"),
     "missing spec": ("run none.yaml scan.nii.gz -o out.nii", 2, "none.yaml"),
     "missing input": ("run mean none.nii.gz -o out.nii", 2, "none.nii.gz"),
-    "input is a folder": ("run mean . -o out.nii", 2, ""),
+    "input is a folder": ("run mean . -o out.nii", 2, ".: found a folder"),
     "output is the input": ("run mean scan.nii.gz -o scan.nii.gz --force", 2, "scan.nii.gz"),
     "output exists": ("run mean scan.nii.gz -o here.nii", 2, "--force"),
     "no such folder": ("run mean scan.nii.gz -o none/out.nii", 2, "none"),
@@ -170,6 +171,7 @@ REFUSED = {
     "unknown parameter": ("run gaussian scan.nii.gz -o out.nii --set sigam=2", 2, "sigma"),
     "parameter is no length": ("run gaussian scan.nii.gz -o out.nii --set sigma=wide", 2, "wide"),
     "negative parameter": ("run gaussian scan.nii.gz -o out.nii --set sigma=-1mm", 2, "-1"),
+    "axes that are none": ("run mean scan.nii.gz -o out.nii --axes qqq", 2, "axes 'qqq'"),
     "missing weights": ("run bare.yaml scan.nii.gz -o out.nii -w none.npz", 2, "none.npz"),
     "damaged spec": ("run damaged.yaml scan.nii.gz -o out.nii", 3, "line 2"),
     "damaged volume": ("run mean damaged.nii.gz -o out.nii", 3, "damaged.nii.gz"),
