@@ -14,6 +14,7 @@ from ..ops.base import Array, Op, Wire, infer_wire
 from ..ops.reader import Context, Dialect, OpReader
 from ..ops.registry import get_dialect
 from ..spec.model import GeneratorSource, InitSource, InlineSource, KeySource, Spec, Stage, TensorSource
+from ..spec.stages import FIXED_KEYS, TENSOR_KEYS
 from ..spec.tree import list_names
 from ..values import Values, nearest
 from .model import INPUT, Graph, Node
@@ -49,6 +50,8 @@ def build_graph(spec: Spec, wire: Wire, loader: TensorLoader, extra_outputs: tup
             file=spec.source or None,
             where=str(place) or None,
         )
+    for stage in spec.stages:  # a misspelt key may be why the weights of a stage before are not found
+        _check_keys(_values_of(stage), _find_reader(stage, dialect))
     nodes: dict[str, Node] = {}
     for stage in spec.stages:
         nodes[stage.name] = _build_node(stage, wire, nodes, dialect, loader)
@@ -64,7 +67,7 @@ def make_loader(spec: Spec, weights: Any = None) -> TensorLoader:
 def _build_node(stage: Stage, volume: Wire, nodes: Mapping[str, Node], dialect: Dialect, loader: TensorLoader) -> Node:
     reader = _find_reader(stage, dialect)
     wires = tuple(volume if name == INPUT else nodes[name].wire for name in stage.inputs)
-    values = Values(stage.values, stage.places, stage.place, f"stage {stage.name!r} ({stage.op})")
+    values = _values_of(stage)
     fewest, most = reader.inputs
     if len(wires) < fewest or (most is not None and len(wires) > most):
         key = next((key for key in ("inputs", "input") if key in stage.places), None)
@@ -85,6 +88,20 @@ def _build_node(stage: Stage, volume: Wire, nodes: Mapping[str, Node], dialect: 
         raise ShapeError(
             f"stage {stage.name!r} ({stage.op}): {error.message}", file=place.file or None, where=str(place) or None
         ) from error
+
+
+def _values_of(stage: Stage) -> Values:
+    return Values(stage.values, stage.places, stage.place, f"stage {stage.name!r} ({stage.op})")
+
+
+def _check_keys(values: Values, reader: OpReader) -> None:
+    """Raise for the first key that is none of the operator, naming the nearest of all that the stage may have.
+
+    Whether ``bias: true`` fits an operator with a bias is the reader's to say.
+    """
+    values.refuse_keys(reader.refused)
+    of_tensors = [key for key in TENSOR_KEYS if key in reader.tensors or (key == "tensors" and reader.tensors)]
+    values.refuse_unknown(dict.fromkeys((*reader.parameters, *of_tensors, *FIXED_KEYS)))
 
 
 def _expected_inputs(fewest: int, most: int | None) -> str:
