@@ -22,6 +22,11 @@ from .places import check_inputs
 from .tensors import OwnKey, TensorLoader, Wanted, check_shape
 from .trailing import check_inputs_in_tiles
 
+_CHANNEL_KEYS = (
+    "in_channels", "out_channels", "in_features", "out_features", "num_features", "num_channels", "normalized_shape",
+)  # fmt: skip
+"""Parameters that say what a stage's shape says too."""
+
 
 def build_graph(spec: Spec, wire: Wire, loader: TensorLoader, extra_outputs: tuple[str, ...] = ()) -> Graph:
     """Return the graph of `spec` over an input of `wire`.
@@ -80,7 +85,8 @@ def _build_node(stage: Stage, volume: Wire, nodes: Mapping[str, Node], dialect: 
         check_inputs(stage.inputs, volume, nodes, broadcast=reader.broadcast)
         op, tensors = _read(stage, reader, values, wires, loader)
         check_inputs_in_tiles(op, stage.op, stage.inputs, nodes)
-        return Node(stage.name, stage.op, op, stage.inputs, infer_wire(op, wires), tensors)
+        wire, written = infer_wire(op, wires), _show_parameters(stage, reader, op)
+        return Node(stage.name, stage.op, op, stage.inputs, wire, tensors, written=written)
     except ShapeError as error:
         if error.file or error.where:
             raise
@@ -102,6 +108,14 @@ def _check_keys(values: Values, reader: OpReader) -> None:
     values.refuse_keys(reader.refused)
     of_tensors = [key for key in TENSOR_KEYS if key in reader.tensors or (key == "tensors" and reader.tensors)]
     values.refuse_unknown(dict.fromkeys((*reader.parameters, *of_tensors, *FIXED_KEYS)))
+
+
+def _show_parameters(stage: Stage, reader: OpReader, op: Op) -> dict[str, Any]:
+    """Return what the spec says of the operator, and what follows from a weight, less the numbers of channels."""
+    written = {key: value for key, value in stage.values.items() if value is not None and key not in _CHANNEL_KEYS}
+    known = (*reader.parameters, *reader.tensors) if reader.tensors else ()
+    derived = {key: value for key, value in op.describe().items() if key in known}
+    return {**derived, **written}
 
 
 def _expected_inputs(fewest: int, most: int | None) -> str:
