@@ -10,7 +10,7 @@ from typing import Any
 
 from volconv.errors import show
 
-_SHAPES = ("shape", "dim", "chunks", "size", "tensors")
+_SHAPES = ("shape", "chunks", "size", "tensors")
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -32,11 +32,20 @@ def value_text(value: Any, key: str = "") -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list | tuple):
-        joint = "×" if any(word in key for word in _SHAPES) else ", "
+        joint = "×" if key == "dim" or any(word in key for word in _SHAPES) else ", "
         return joint.join(value_text(item, key) for item in value) or "-"
     if isinstance(value, Mapping):
-        return " ".join(f"{show(str(name))}={value_text(item, f'{key} {name}')}" for name, item in value.items()) or "-"
+        parts = [f"{show(str(name))}={_inner_text(item, f'{key} {name}')}" for name, item in value.items()]
+        return " ".join(parts) or "-"
     return show(str(value))
+
+
+def _inner_text(value: Any, key: str) -> str:
+    """Return a value within a mapping: a mapping itself in braces."""
+    if not isinstance(value, Mapping):
+        return value_text(value, key)
+    parts = [f"{show(str(name))}: {_inner_text(item, key)}" for name, item in value.items()]
+    return "{" + ", ".join(parts) + "}"
 
 
 def columns(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:

@@ -113,8 +113,15 @@ class Values:
         names = list(known)
         for key in self.items:
             if key not in names:
-                expected = f"one of {', '.join(names)}{nearest(key, names)}"
+                expected = f"one of {', '.join(names)}{nearest(key, names)}" if names else "none"
                 self.fail(key, f"unknown key {show(repr(key))}", expected, code="spec.unknown")
+
+    def refuse_keys(self, reasons: Mapping[str, str]) -> None:
+        """Raise for the first key in `reasons`: one that other dialects know, and why this one has it not."""
+        for key, value in self.items.items():
+            if key in reasons:
+                expected = f"no such key here: {reasons[key]}"
+                self.fail(key, f"{key} {describe(value)}", expected, code="spec.unknown")
 
     def get(self, key: str, default: Any = MISSING) -> Any:
         """Return the raw value of `key`."""

@@ -24,10 +24,10 @@ Examples:
 @click.pass_obj
 def command(console: Console, /, file: str, verify: bool, as_json: bool) -> None:
     """Show a volume's header and statistics, an HDF5 tree, a weights file's tensors, or a spec, whichever FILE is."""
-    from volconv.api.inspect_file import inspect
+    from volconv.api.inspect_file import inspect, name_codes
 
     document = inspect(file, verify=verify)
     if as_json:
         console.print_json(document)
     else:
-        console.out(report(document))
+        console.out(report(name_codes(document)))

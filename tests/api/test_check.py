@@ -43,6 +43,32 @@ def test_faults_name_their_place(tmp_path):
         check(path)
 
 
+@pytest.mark.parametrize(
+    ("dialect", "stage", "shown"),
+    [
+        ("torch", {"op": "LeakyReLU", "negative_slope": 0.2}, {"negative_slope": 0.2}),
+        ("torch", {"op": "Clip", "min": 0, "max": 1}, {"min": 0, "max": 1}),
+        ("torch", {"op": "Mul", "value": 3}, {"value": 3}),
+        ("torch", {"op": "GELU", "approximate": "tanh"}, {"approximate": "tanh"}),
+        ("torch", {"op": "Slice", "dim": [3, 4], "end": [-1, -2]}, {"dim": [3, 4], "end": [-1, -2]}),
+        ("torch", {"op": "Crop", "high": 1}, {"high": 1}),
+        ("torch", {"op": "Flip", "dims": [2, 3]}, {"dims": [2, 3]}),
+        ("torch", {"op": "MaxPool3d", "kernel_size": 2, "stride": None}, {"kernel_size": 2}),
+        ("torch", {"op": "BatchNorm3d", "num_features": 1, "tensors": {
+            "running_mean": [0], "running_var": [1], "weight": [1], "bias": [0]}}, {}),
+        ("torch", {"op": "Conv3d", "weight": {"generator": "mean", "size": 5}, "padding": "same"},
+         {"kernel_size": [5, 5, 5], "padding": "same", "bias": False}),
+        ("onnx", {"op": "Slice", "axes": [2], "starts": [1], "ends": [9]}, {"axes": [2], "starts": [1], "ends": [9]}),
+        ("onnx", {"op": "Pad", "pads": [1, 2], "axes": [4]}, {"pads": [1, 2], "axes": [4]}),
+        ("megengine", {"op": "Pad", "pad_width": [[0, 0], [0, 0], [1, 1]]}, {"pad_width": [[0, 0], [0, 0], [1, 1]]}),
+        ("megengine", {"op": "AvgPool2d", "kernel_size": 2, "mode": "average"}, {"kernel_size": 2, "mode": "average"}),
+    ],
+)  # fmt: skip
+def test_parameters_are_the_words_of_the_spec(dialect, stage, shown):
+    report = check({"volconv": 1, "dialect": dialect, "stages": [{"op": "Identity"}, stage]})
+    assert report["stages"][1]["parameters"] == shown
+
+
 def test_the_schema_takes_what_the_check_takes():
     document = schema()
     jsonschema.Draft202012Validator.check_schema(document)

@@ -24,6 +24,7 @@ def test_values_stay_on_one_line():
     assert tables.value_text([0.5, True, None]) == "0.5, yes, -"
     assert tables.value_text([3, 4], "shape a") == "3×4"
     assert tables.value_text({"kernel_size": [3, 3, 5], "padding": [1, 1, 2]}) == "kernel_size=3×3×5 padding=1, 1, 2"
+    assert tables.value_text({"labels": {"1": 10, "2": 11}, "dims": [2, 3]}) == "labels={1: 10, 2: 11} dims=2, 3"
     assert tables.value_text({}) == tables.value_text("") == tables.value_text([]) == "-"
 
 

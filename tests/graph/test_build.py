@@ -15,7 +15,7 @@ from volconv.graph.build import build_graph, make_loader
 from volconv.ops.base import Wire
 from volconv.ops.registry import get_dialect
 from volconv.run.arrays import run_graph
-from volconv.spec.load import load_spec, load_spec_mapping
+from volconv.spec.load import load_spec, load_spec_mapping, parse_spec
 
 RNG = np.random.default_rng(5)
 SHAPE = (5, 6, 7)
@@ -226,3 +226,34 @@ def test_faults_name_the_stage_and_the_place(tmp_path):
     text = str(caught.value)
     assert "line 4, column" in text
     assert "stage 'edge' (Conv3d): found padding_mode 'zeros', expected no such key here: MegEngine pads with" in text
+
+
+CONV_KEYS = (
+    "in_channels, out_channels, kernel_size, stride, dilation, groups, padding, padding_mode, weight, bias, tensors, "
+    "op, name, input, inputs"
+)
+
+
+@pytest.mark.parametrize(
+    ("stage", "column", "message"),
+    [
+        ("{op: Conv3d, padding: same, wieght: {init: default, seed: 1}}", 31, f"'wieght', expected one of {CONV_KEYS}"),
+        ("{op: Conv3d, padding: same, wieght: {init: default, seed: 1}}", 31, "; did you mean 'weight'?"),
+        ("{op: ReLU, inptu: input}", 14, "'inptu', expected one of op, name, input, inputs; did you mean 'input'?"),
+        ("{op: Add, inptus: [input, input]}", 13, "name, input, inputs; did you mean 'inputs'?"),
+        ("{op: ReLU, bias: true}", 14, "'bias', expected one of op, name, input, inputs"),
+        ("{op: PReLU, slope: 0.1}", 15, "'slope', expected one of num_parameters, weight, tensors, op, name,"),
+    ],
+)
+def test_unknown_keys_are_reported_before_missing_weights(stage, column, message):
+    text = f"volconv: 1\nstages:\n- {{op: Conv3d, name: first}}\n- {stage}\n"
+    with pytest.raises(SpecError, match=re.escape(message)) as caught:
+        build(parse_spec(text, "s.yaml"))
+    assert f"line 4, column {column}: stages[1]." in str(caught.value)
+    assert caught.value.code == "spec.unknown"
+
+
+def test_keys_of_other_dialects_are_refused_before_missing_weights():
+    spec = {"volconv": 1, "stages": [{"op": "Conv3d", "auto_pad": "VALID"}]}
+    with pytest.raises(SpecError, match="found auto_pad 'VALID', expected no such key here: it is ONNX'"):
+        build(load_spec_mapping(spec))

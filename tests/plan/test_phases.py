@@ -86,7 +86,7 @@ def test_the_document_shows_the_phases():
     assert first["statistics"] == ["a"]
     assert {stage["name"] for stage in document["stages"]} == {"a", "ra", "b", "rb", "up", "skip", "nc", "out"}
     text = str(plan(2**31))
-    assert "phase 1" in text
+    assert "phase 1  tiles " in text
     assert "a to memory (16MiB); statistics of a" in text
     assert "to scratch" in str(plan(BASELINE_BYTES + 20 * MIB))
 

@@ -48,3 +48,32 @@ def test_each_stage_tells_its_kernel_why_and_how_long(tmp_path):
     assert all(0 < a["seconds"] < b["seconds"] for a, b in zip(whole[:-1], cut[:-1], strict=True))
     text = str(volconv.plan(spec, tmp_path / "x.nii"))
     assert "winograd, channels last (64 products for 216)" in text
+
+
+def test_parameters_are_the_words_of_the_spec(tmp_path):
+    nib.save(nib.Nifti1Image(np.zeros((8, 8, 8), "f4"), np.eye(4)), tmp_path / "x.nii")
+    stages = [
+        {"op": "Clip", "min": 0, "max": 1.5},
+        {"op": "Slice", "dim": [2, 3], "start": [1, 1]},
+        {**CONV, "name": "conv", "bias": False, "padding": "same"},
+        {"op": "LeakyReLU", "negative_slope": 0.2},
+        {"op": "Crop", "size": [4, 5, 6]},
+        {"op": "Mul", "value": [3, 4]},
+        {"op": "GELU", "approximate": "tanh"},
+        {"op": "ArgMax"},
+        {"op": "Remap", "labels": {1: 10}},
+    ]
+    plan = volconv.plan({"volconv": 1, "stages": stages}, tmp_path / "x.nii")
+    rows = {line.split()[0]: line for line in str(plan).splitlines() if line}
+    for stage, words in {
+        "Clip": "  min=0 max=1.5  ",
+        "Slice": "  dim=2,3 start=1,1  ",
+        "LeakyReLU": "  kernel_size=3 padding=same bias=false + negative_slope=0.2  ",
+        "Crop": "  size=4x5x6  ",
+        "GELU": "  value=3,4 + approximate=tanh  ",
+        "Remap": "  labels={1: 10}  ",
+    }.items():
+        assert words in rows[stage]
+    documents = {stage["name"]: stage for stage in plan.stages}
+    assert documents["GELU"]["parameters"] == {"value": [3, 4]}
+    assert documents["GELU"]["fused"] == [{"name": "GELU", "op": "GELU", "parameters": {"approximate": "tanh"}}]

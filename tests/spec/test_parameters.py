@@ -174,6 +174,12 @@ def test_references_to_nothing(text):
         parse_spec(spec, "s.yaml")
 
 
+def test_references_to_nothing_name_the_nearest_as_it_is_written():
+    spec = "volconv: 1\nparameters: {sigma: {default: 1}}\nstages: [{op: A, x: $sigm}]\n"
+    with pytest.raises(SpecError, match=r"expected one of \$sigma; did you mean '\$sigma'\?"):
+        parse_spec(spec, "s.yaml")
+
+
 def test_names_and_wires_are_fixed():
     for key in ("op", "name", "input"):
         with pytest.raises(SpecError, match="expected"):

@@ -63,7 +63,7 @@ def check(spec: Any, *, weights: str | Path | None = None, settings: dict[str, A
                 "op": node.op_name,
                 "inputs": list(node.inputs),
                 "channels": node.wire.channels,
-                "parameters": {key: plain(value) for key, value in node.op.describe().items()},
+                "parameters": {key: plain(value) for key, value in node.parameters.items()},
                 "tensors": {name: list(tensor.shape) for name, tensor in node.tensors.items()},
             }
             for node in graph.nodes

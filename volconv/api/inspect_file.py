@@ -158,6 +158,19 @@ def _header(source: Source) -> dict[str, Any]:
     return out
 
 
+def name_codes(document: dict[str, Any]) -> dict[str, Any]:
+    """Return what `inspect` returned with the names of a NIfTI header's codes beside them, for people to read."""
+    if "intent_code" not in document:
+        return document
+    from ..formats.nifti_code_names import code_name
+
+    out = dict(document)
+    for field in ("qform_code", "sform_code", "intent_code", "units"):
+        name = code_name(field, out[field])
+        out[field] = f"{out[field]} ({name})" if name else out[field]
+    return out
+
+
 def _record_of(record: dict[str, Any] | None) -> dict[str, Any]:
     return {} if record is None else {"record": without_text(record)}
 

@@ -27,7 +27,7 @@ from .hdf5_axes import (
 )
 from .hdf5_guard import H5PY_ERRORS, check_dataset, hdf5_errors, look_into, open_hdf5, resolve
 from .hdf5_pieces import CACHE_SLOTS, PIECE_BYTES, cache_plan, split_chunks, split_pieces
-from .hdf5_tree import check_numbers, find_volume, listing, walk
+from .hdf5_tree import check_numbers, find_volume, list_datasets, listing
 from .input_file import InputFile
 from .rounding import OVERFLOW_NOTE, ROUNDING_NOTE, exceeds_float64
 
@@ -116,11 +116,11 @@ class Hdf5Source:
 
     def _open_dataset(self) -> h5py.Dataset:
         """Return the dataset, checked and opened with a chunk cache of a known size."""
-        found = resolve(self._file, self._where, self._shown)
+        found = self._find()
         if not isinstance(found, h5py.Dataset):
-            names = [name for name, item in walk(self._file) if isinstance(item, h5py.Dataset)]
+            datasets = list_datasets(self._file, self._shown)
             raise FormatError(
-                f"is a group, expected a dataset{listing('datasets here', names)}",
+                f"is a group, expected a dataset{listing('datasets here', datasets)}",
                 code="hdf5.missing",
                 file=self._shown,
                 where=self._where,
@@ -132,6 +132,17 @@ class Hdf5Source:
         access.set_chunk_cache(CACHE_SLOTS, self._cache_bytes, 1.0)
         # `resolve` went by hard links alone, so this name leads nowhere else.
         return h5py.Dataset(h5py.h5d.open(self._file.id, h5py.h5i.get_name(found.id), access))
+
+    def _find(self) -> Any:
+        """Return what the name stands for; where it is nothing, the message lists the datasets there are."""
+        try:
+            return resolve(self._file, self._where, self._shown)
+        except FormatError as error:
+            if error.code != "hdf5.missing":
+                raise
+            datasets = list_datasets(self._file, self._shown)
+            message = f"{error.message}{listing('datasets here', datasets)}"
+            raise FormatError(message, code=error.code, file=error.file, where=error.where) from error
 
     def _settle_axes(self, order: str, axes: str | None, channels: int | None) -> FileAxes:
         letters, assumed = read_letters(self._dataset, axes, self._shown, self._where, self.warnings)

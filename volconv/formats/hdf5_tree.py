@@ -97,6 +97,11 @@ def find_volume(file: h5py.File, shown: str) -> str:
     )
 
 
+def list_datasets(file: h5py.File, shown: str) -> list[str]:
+    """Return name, shape and type of every dataset."""
+    return [_look_at(file, item, shown, name)[1] for name, item in walk(file) if isinstance(item, h5py.Dataset)]
+
+
 def _look_at(file: h5py.File, dataset: h5py.Dataset, shown: str, name: str) -> tuple[bool, str]:
     """Return whether `dataset` is volume-like, and its name, shape and type; an odd one must not hide the others."""
     properties = dataset.id.get_create_plist()

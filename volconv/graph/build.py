@@ -14,12 +14,18 @@ from ..ops.base import Array, Op, Wire, infer_wire
 from ..ops.reader import Context, Dialect, OpReader
 from ..ops.registry import get_dialect
 from ..spec.model import GeneratorSource, InitSource, InlineSource, KeySource, Spec, Stage, TensorSource
+from ..spec.stages import FIXED_KEYS, TENSOR_KEYS
 from ..spec.tree import list_names
 from ..values import Values, nearest
 from .model import INPUT, Graph, Node
 from .places import check_inputs
 from .tensors import OwnKey, TensorLoader, Wanted, check_shape
 from .trailing import check_inputs_in_tiles
+
+_CHANNEL_KEYS = (
+    "in_channels", "out_channels", "in_features", "out_features", "num_features", "num_channels", "normalized_shape",
+)  # fmt: skip
+"""Parameters that say what a stage's shape says too."""
 
 
 def build_graph(spec: Spec, wire: Wire, loader: TensorLoader, extra_outputs: tuple[str, ...] = ()) -> Graph:
@@ -49,6 +55,8 @@ def build_graph(spec: Spec, wire: Wire, loader: TensorLoader, extra_outputs: tup
             file=spec.source or None,
             where=str(place) or None,
         )
+    for stage in spec.stages:  # a misspelt key may be why the weights of a stage before are not found
+        _check_keys(_values_of(stage), _find_reader(stage, dialect))
     nodes: dict[str, Node] = {}
     for stage in spec.stages:
         nodes[stage.name] = _build_node(stage, wire, nodes, dialect, loader)
@@ -64,7 +72,7 @@ def make_loader(spec: Spec, weights: Any = None) -> TensorLoader:
 def _build_node(stage: Stage, volume: Wire, nodes: Mapping[str, Node], dialect: Dialect, loader: TensorLoader) -> Node:
     reader = _find_reader(stage, dialect)
     wires = tuple(volume if name == INPUT else nodes[name].wire for name in stage.inputs)
-    values = Values(stage.values, stage.places, stage.place, f"stage {stage.name!r} ({stage.op})")
+    values = _values_of(stage)
     fewest, most = reader.inputs
     if len(wires) < fewest or (most is not None and len(wires) > most):
         key = next((key for key in ("inputs", "input") if key in stage.places), None)
@@ -77,7 +85,8 @@ def _build_node(stage: Stage, volume: Wire, nodes: Mapping[str, Node], dialect: 
         check_inputs(stage.inputs, volume, nodes, broadcast=reader.broadcast)
         op, tensors = _read(stage, reader, values, wires, loader)
         check_inputs_in_tiles(op, stage.op, stage.inputs, nodes)
-        return Node(stage.name, stage.op, op, stage.inputs, infer_wire(op, wires), tensors)
+        wire, written = infer_wire(op, wires), _show_parameters(stage, reader, op)
+        return Node(stage.name, stage.op, op, stage.inputs, wire, tensors, written=written)
     except ShapeError as error:
         if error.file or error.where:
             raise
@@ -85,6 +94,28 @@ def _build_node(stage: Stage, volume: Wire, nodes: Mapping[str, Node], dialect: 
         raise ShapeError(
             f"stage {stage.name!r} ({stage.op}): {error.message}", file=place.file or None, where=str(place) or None
         ) from error
+
+
+def _values_of(stage: Stage) -> Values:
+    return Values(stage.values, stage.places, stage.place, f"stage {stage.name!r} ({stage.op})")
+
+
+def _check_keys(values: Values, reader: OpReader) -> None:
+    """Raise for the first key that is none of the operator, naming the nearest of all that the stage may have.
+
+    Whether ``bias: true`` fits an operator with a bias is the reader's to say.
+    """
+    values.refuse_keys(reader.refused)
+    of_tensors = [key for key in TENSOR_KEYS if key in reader.tensors or (key == "tensors" and reader.tensors)]
+    values.refuse_unknown(dict.fromkeys((*reader.parameters, *of_tensors, *FIXED_KEYS)))
+
+
+def _show_parameters(stage: Stage, reader: OpReader, op: Op) -> dict[str, Any]:
+    """Return what the spec says of the operator, and what follows from a weight, less the numbers of channels."""
+    written = {key: value for key, value in stage.values.items() if value is not None and key not in _CHANNEL_KEYS}
+    known = (*reader.parameters, *reader.tensors) if reader.tensors else ()
+    derived = {key: value for key, value in op.describe().items() if key in known}
+    return {**derived, **written}
 
 
 def _expected_inputs(fewest: int, most: int | None) -> str:

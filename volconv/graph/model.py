@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
+from typing import Any
 
 from ..kernels.catalog import Algorithm
 from ..ops.base import Array, Interval, Op, Wire, read_interval
@@ -36,6 +37,8 @@ class Node:
     algorithm : str
         What the order of a convolution's sums follows; part of the result, so it is fixed here and not by the planner.
         A factored one has the vectors along D, H, W of each filter side by side as the tensor ``factors`` (O, taps).
+    written : mapping or None
+        Parameters for display, by the dialect's names; None where no spec has said them.
     """
 
     name: str
@@ -46,6 +49,12 @@ class Node:
     tensors: Mapping[str, Array] = field(default_factory=dict)
     epilogue: tuple[Node, ...] = ()
     algorithm: Algorithm = "direct"
+    written: Mapping[str, Any] | None = None
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The parameters for display: in the words of the spec where there is one."""
+        return self.op.describe() if self.written is None else self.written
 
     @property
     def residual(self) -> int | None:

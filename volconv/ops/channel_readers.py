@@ -19,6 +19,7 @@ _LINEAR = {
     "in_features": described(_COUNT, "the input's channels, if given"),
     "out_features": described(_COUNT, "as the weight's if left out"),
 }
+_COMPUTE_MODE = {"compute_mode": described({"type": "string"}, "any text: it changes nothing")}
 _SHAPE = {"oneOf": [INT, {"type": "array", "items": INT, "minItems": 1, "maxItems": 1}]}
 
 
@@ -29,8 +30,10 @@ def channel_readers(dialect: str) -> dict[str, OpReader]:
 
 
 def _linear_reader(dialect: str) -> OpReader:
+    parameters = {**_LINEAR, **(_COMPUTE_MODE if dialect == "megengine" else {})}
+
     def read(values: Values, context: Context) -> Op:
-        values.refuse_unknown((*_LINEAR, "bias", *(["compute_mode"] if dialect == "megengine" else [])))
+        values.refuse_unknown((*parameters, "bias"))
         shape = context.weight_shape
         if shape is not None and len(shape) != 2:
             values.fail(
@@ -48,7 +51,7 @@ def _linear_reader(dialect: str) -> OpReader:
         shapes = dict(op.tensor_shapes())
         return {**shapes, "weight": shapes["weight"][:2]}
 
-    return OpReader("Linear", _LINEAR, read, stored_shapes, tensors=WEIGHT_AND_BIAS)
+    return OpReader("Linear", parameters, read, stored_shapes, tensors=WEIGHT_AND_BIAS)
 
 
 def _layer_norm_reader(dialect: str) -> OpReader:

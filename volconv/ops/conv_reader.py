@@ -52,10 +52,7 @@ class Window:
 
 def refuse_unknown(values: Values, known: Iterable[str], refused: Mapping[str, str]) -> None:
     """Raise for the first key the dialect does not know, with the reason where `refused` gives one."""
-    for key in values.items:
-        if key in refused:
-            expected = f"no such key here: {refused[key]}"
-            values.fail(key, f"{key} {describe(values.get(key))}", expected, code="spec.unknown")
+    values.refuse_keys(refused)
     values.refuse_unknown((*known, "bias"))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from ..values import Values, describe
+from ..values import Values
 from .base import Array, Op
 from .batch_norm import STATISTICS, BatchNorm, check_statistics
 from .conv_reader import described
@@ -65,7 +65,8 @@ def make_instance_norm_reader(name: str, rules: Rules) -> OpReader:
     """Return the reader of a dialect's instance normalisation of volumes."""
 
     def read(values: Values, context: Context) -> Op:
-        _refuse_unknown(values, rules)
+        values.refuse_keys(rules.refused)
+        values.refuse_unknown(rules.parameters)
         channels = values.integer("num_features", context.in_channels, minimum=1)
         if channels != context.in_channels:
             values.fail("num_features", str(channels), f"{context.in_channels}, the channels of the stage's input")
@@ -86,7 +87,8 @@ def make_group_norm_reader(name: str, rules: Rules) -> OpReader:
     """Return the reader of a dialect's group normalisation."""
 
     def read(values: Values, context: Context) -> Op:
-        _refuse_unknown(values, rules)
+        values.refuse_keys(rules.refused)
+        values.refuse_unknown(rules.parameters)
         channels = values.integer("num_channels", context.in_channels, minimum=1)
         if channels != context.in_channels:
             values.fail("num_channels", str(channels), f"{context.in_channels}, the channels of the stage's input")
@@ -125,14 +127,6 @@ def _check(op: Op, tensors: Mapping[str, Array], dtype: str) -> None:
 def _check_size(values: Values, context: Context, channels: int, rules: Rules) -> None:
     if not rules.lone and context.shape is not None and prod(context.shape) * channels == 1:
         values.fail(None, "an input of one voxel", "more than one value to take mean and variance of")
-
-
-def _refuse_unknown(values: Values, rules: Rules) -> None:
-    for key in values.items:
-        if key in rules.refused:
-            expected = f"no such key here: {rules.refused[key]}"
-            values.fail(key, f"{key} {describe(values.get(key))}", expected, code="spec.unknown")
-    values.refuse_unknown(rules.parameters)
 
 
 def format_instance_norm(op: Op, written: Mapping[str, Any], *, with_bias: bool) -> str:

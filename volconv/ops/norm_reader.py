@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..values import Values, describe
+from ..values import Values
 from .base import Array, Op
 from .batch_norm import STATISTICS, BatchNorm, check_statistics
 from .conv_reader import described
@@ -55,7 +55,8 @@ def make_norm_reader(
     """
 
     def read(values: Values, context: Context) -> BatchNorm:
-        _refuse_unknown(values, parameters, refused)
+        values.refuse_keys(refused)
+        values.refuse_unknown(parameters)
         if values.get("momentum", None) is not None or "null" not in parameters["momentum"]["type"]:
             values.number("momentum", 0.0)
         return _read(values, context)
@@ -96,14 +97,6 @@ def _read(values: Values, context: Context) -> BatchNorm:
             "from the statistics of the batches the network was trained on",
         )
     return op
-
-
-def _refuse_unknown(values: Values, known: Iterable[str], refused: Mapping[str, str]) -> None:
-    for key in values.items:
-        if key in refused:
-            expected = f"no such key here: {refused[key]}"
-            values.fail(key, f"{key} {describe(values.get(key))}", expected, code="spec.unknown")
-    values.refuse_unknown(known)
 
 
 def _check(op: Op, tensors: Mapping[str, Array], dtype: str) -> None:

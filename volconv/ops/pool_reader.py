@@ -63,9 +63,7 @@ class _Kind:
 
     def check_keys(self, values: Values) -> None:
         """Raise for the first key the class does not have."""
-        for key in values.items:
-            if key in self.refused:
-                values.fail(key, f"{key} {describe(values.get(key))}", f"no such key here: {self.refused[key]}")
+        values.refuse_keys(self.refused)
         values.refuse_unknown(self.parameters)
 
     def window(self, values: Values, stride: Ints | None = None) -> Window:

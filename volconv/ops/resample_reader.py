@@ -99,10 +99,7 @@ def _plain(value: Any) -> Any:
 
 
 def _refuse(values: Values, parameters: Iterable[str], refused: Mapping[str, str]) -> None:
-    for key in values.items:
-        if key in refused:
-            expected = f"no such key here: {refused[key]}"
-            values.fail(key, f"{key} {describe(values.get(key))}", expected, code="spec.unknown")
+    values.refuse_keys(refused)
     values.refuse_unknown(parameters)
 
 

@@ -17,6 +17,11 @@ from .cost import stage_seconds
 from .model import Plan
 from .tiling import format_bytes
 
+_SIZES = (
+    "kernel_size", "stride", "padding", "dilation", "output_padding", "size", "output_size", "output_shape", "low",
+    "high", "scale_factor", "upscale_factor",
+)  # fmt: skip
+"""Parameters of a number along each axis, W last."""
 _WHOLE_SECONDS = 1e-7
 """A voxel's share of finding components in a whole label map: 0.3 s for 256³ voxels of few parts, 2 s of very many."""
 
@@ -88,14 +93,14 @@ def _phase_of(plan: Plan, name: str) -> Plan:
 
 def _describe_stage(plan: Plan, node: Node) -> dict[str, Any]:
     kernel = plan.kernels.get(node.name)
-    parameters = {key: _plain(value) for key, value in node.op.describe().items()}
     return {
         "name": node.name,
         "op": " + ".join(chain_names(node)),
         "inputs": list(node.inputs),
         "shape": list(node.wire.shape),
         "channels": node.wire.channels,
-        "parameters": parameters,
+        "parameters": _parameters(node),
+        "fused": [{"name": part.name, "op": part.op_name, "parameters": _parameters(part)} for part in node.epilogue],
         "macs": node.macs(node.wire.shape[0] * node.wire.shape[1] * node.wire.shape[2]),
         "halo": [0, 0, 0] if isinstance(node.op, GlobalPool) else _halo(_phase_of(plan, node.name), node),
         "kernel": node.op.kernel if kernel is None else f"{kernel.algorithm}, channels {kernel.writes}",
@@ -151,7 +156,8 @@ def _describe_whole(plan: Plan, node: Node) -> dict[str, Any]:
         "inputs": list(node.inputs),
         "shape": list(node.wire.shape),
         "channels": node.wire.channels,
-        "parameters": {key: _plain(value) for key, value in node.op.describe().items()},
+        "parameters": _parameters(node),
+        "fused": [],
         "macs": 0,
         "halo": [0, 0, 0],
         "kernel": node.op.kernel,
@@ -176,7 +182,15 @@ def _describe_output(wire: Wire) -> dict[str, Any]:
     }
 
 
+def _parameters(node: Node) -> dict[str, Any]:
+    return {
+        key: _plain(tuple(value) if key in _SIZES and isinstance(value, list) else value)
+        for key, value in node.parameters.items()
+    }
+
+
 def _plain(value: Any) -> Any:
+    """Return a tuple as a list, or as what all its parts are; lists stay as the spec has them."""
     if isinstance(value, tuple):
         parts = [_plain(v) for v in value]
         return parts[0] if parts and all(p == parts[0] for p in parts) else parts
@@ -220,7 +234,7 @@ def _phase_lines(document: Mapping[str, Any]) -> list[str]:
             words.append(f"{store['stage']} to {store['where']} ({format_bytes(store['bytes'])})")
         if phase["statistics"]:
             words.append(f"statistics of {', '.join(phase['statistics'])}")
-        lines.append(f"phase {number}  {'; '.join(words)}")
+        lines.append(f"phase {number}  tiles {'; '.join(words)}")
     return lines
 
 
@@ -230,7 +244,10 @@ def _overlap_text(plan: Plan) -> str:
 
 def _row(stage: Mapping[str, Any], before: str) -> tuple[str, ...]:
     """Return the cells of a stage; what it reads is said unless that is the stage `before` it alone."""
-    words = [f"{key}={_short(value)}" for key, value in stage["parameters"].items()]
+    words = _parameter_words(stage["parameters"])
+    for part in stage["fused"]:
+        if part["parameters"]:
+            words += ["+", *_parameter_words(part["parameters"])]
     if stage["inputs"] != [before]:
         words.insert(0, f"{'input' if len(stage['inputs']) == 1 else 'inputs'}={','.join(stage['inputs'])}")
     parameters = " ".join(words)
@@ -247,8 +264,19 @@ def _row(stage: Mapping[str, Any], before: str) -> tuple[str, ...]:
     )
 
 
-def _short(value: Any) -> str:
-    return "x".join(map(str, value)) if isinstance(value, list) else str(value)
+def _parameter_words(parameters: Mapping[str, Any]) -> list[str]:
+    return [f"{key}={_parameter_text(key, value)}" for key, value in parameters.items()]
+
+
+def _parameter_text(key: str, value: Any) -> str:
+    """Return a parameter as a spec writes it, but sizes along the axes with ``x`` and lists without blanks."""
+    if isinstance(value, list):
+        joint = "x" if key in _SIZES and len(value) <= 3 else ","
+        return joint.join(_parameter_text("", part) for part in value)
+    if isinstance(value, Mapping):
+        parts = [f"{name}: {_parameter_text('', part)}" for name, part in value.items()]
+        return "{" + ", ".join(parts) + "}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _times(shape: Sequence[int]) -> str:

@@ -184,6 +184,8 @@ def _replace(item: Item, values: Mapping[str, Any]) -> Node:
         return node
     name = node.value[1:]
     if name not in values:
-        known = f"one of {list_names('$' + v for v in values)}" if values else "none, for the spec has no parameters"
-        item.fail(f"{known}{nearest(name, values)}", f"no parameter {show(repr(node.value[:60]))}")
+        references = [f"${declared}" for declared in values]
+        known = f"one of {list_names(references)}" if references else "none, for the spec has no parameters"
+        close = nearest(node.value, references)
+        item.fail(f"{known}{close}", f"no parameter {show(repr(node.value[:60]))}")
     return build_node(values[name], node.line, node.column)

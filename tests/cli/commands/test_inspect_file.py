@@ -36,6 +36,22 @@ def test_each_kind(volconv, folder, name, kind, word):
     assert folder.exists()
 
 
+def test_codes_of_headers_have_their_names_beside_them(volconv, folder):
+    image = nib.Nifti1Image(np.zeros((5, 4, 3), np.int16), np.eye(4))
+    image.header.set_xyzt_units("mm", "sec")
+    image.header["intent_code"] = 1002
+    nib.save(image, folder / "labels.nii")
+    lines = volconv("inspect", "labels.nii").stdout.splitlines()
+    assert {"units: 10 (mm, sec)", "intent code: 1002 (label)", "sform code: 2 (aligned)"} <= set(lines)
+    document = json.loads(volconv("inspect", "labels.nii", "--json").stdout)
+    assert (document["units"], document["intent_code"], document["sform_code"]) == (10, 1002, 2)
+    image.header.set_xyzt_units(0)
+    image.header["intent_code"] = 999
+    nib.save(image, folder / "labels.nii")
+    lines = volconv("inspect", "labels.nii").stdout.splitlines()
+    assert {"units: 0 (unknown)", "intent code: 999"} <= set(lines)
+
+
 def test_faults(volconv, folder):
     (folder / "bad.nii").write_bytes(b"nothing of the kind")
     assert volconv("inspect", "none.nii").exit_code == 2
