@@ -12,7 +12,7 @@ from .conv_pack import LINE_BYTES, align_values
 from .products import SLID
 
 Array = np.ndarray[Any, Any]
-_CACHED_PLANES = 5 << 16  # bytes of inputs that a band reads at a time: outputs push more than that from the L2 cache
+_CACHED_PLANES = 3 << 16  # bytes of inputs that a band reads at a time: with more, some processes take twice as long
 
 
 class BoundDepthwise(BoundConv):
@@ -22,7 +22,7 @@ class BoundDepthwise(BoundConv):
         reach, step = int(taps.max() - taps.min()) if len(taps) else 0, max(1, int(plan[at.X_Y]))
         planes, rest = divmod(reach, max(1, int(plan[at.X_Z])))
         rows = _CACHED_PLANES // ((planes + 1) * step * self.shape.itemsize) - rest // step
-        plan[at.BAND] = max(4, min(int(plan[at.N_Y]), rows))
+        plan[at.BAND] = max(3, min(int(plan[at.N_Y]), rows))
         # Of what the next block of the strip reads only its last row is new, and the processor's own prefetching does
         # not follow from row to row.
         line = LINE_BYTES // self.shape.itemsize
