@@ -64,10 +64,10 @@ rivals live in processes of their own and wait their turn. Times are medians ove
 of the ratios within a round. A rival twice as slow as the best of its kind when warm, or 1.5 times (1.15 where all
 take long) in the first round, is timed once. GF/s are of the direct algorithm, so a cheaper one exceeds the peak.
 Rivals run with glibc keeping freed memory (`MALLOC_MMAP_MAX_=0`, `MALLOC_TRIM_THRESHOLD_`, `MALLOC_TOP_PAD_`), inputs
-and outputs bound where the library can, OpenVINO in float32 (left alone it would use bfloat16 where the processor has
-AMX). A layer is timed as it stands inside a network: borders are filled, its result stays in the layout the next stage
-reads; whole networks go from array to array. Every result, theirs too, is compared with float64 in windows at the
-volume's ends and middle: it may differ by {TOLERANCE:g} of the largest value."""
+and outputs bound where the library can, OpenVINO in float32 (left alone it would use bfloat16 where the processor can).
+A layer is timed as it stands inside a network: borders are filled, its result stays in the layout the next stage reads;
+whole networks go from array to array. Every result, theirs too, is compared with float64 in windows at the volume's
+ends and middle: it may differ by {TOLERANCE:g} of the largest value."""
 
 
 PREPARED = ("row", "ms", "GF/s", "× peak", "of copy", "× best rival", "best rival", "target", "1 → all threads")
