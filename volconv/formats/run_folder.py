@@ -23,7 +23,7 @@ _SCRATCH_NAME = re.compile(r"[0-9a-f]{16}\.scratch")
 
 
 def folder_of(output: Path) -> Path:
-    """Return the folder of a run whose first output is `output`."""
+    """Return the folder of a run for its output `output`; in the first output's lies what is on its way."""
     return output.with_name(output.name + ".volconv")
 
 
