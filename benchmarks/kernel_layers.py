@@ -8,7 +8,8 @@ import numpy as np
 
 from volconv.geometry import Triple
 from volconv.graph.model import INPUT, Graph, Node
-from volconv.kernels.catalog import Algorithm, ConvKernel, ConvShape, choose_algorithm
+from volconv.graph.passes.algorithms import algorithm_of
+from volconv.kernels.catalog import Algorithm, ConvKernel, ConvShape
 from volconv.ops.base import Wire
 from volconv.ops.conv3d import Conv3d
 from volconv.ops.conv_transpose3d import ConvTranspose3d
@@ -28,12 +29,7 @@ class Layer:
     @property
     def shape(self) -> ConvShape:
         """What its kernel is chosen by."""
-        op, algorithm = self.op, self.algorithm
-        if algorithm is None and isinstance(op, Conv3d):
-            algorithm = choose_algorithm(
-                op.kernel_size, op.stride, op.dilation, op.groups, op.in_channels, op.out_channels
-            )
-        return conv_shape(op, "float32", algorithm or "direct")
+        return conv_shape(self.op, "float32", self.algorithm or algorithm_of(self.op))
 
     def graph(self) -> Graph:
         """Return a graph of this layer alone, of random weights."""
@@ -61,7 +57,7 @@ def _up(name: str, family: str, inputs: int, outputs: int, size: int) -> Layer:
 
 LAYERS = (
     _conv("1→32, 3³", "last", 1, 32, 3),
-    _conv("32→64, 3³, stride 2", "last", 32, 64, 3, stride=2),
+    _conv("32→64, 3³, stride 2", "minimal", 32, 64, 3, stride=2),
     _conv("32→32, 1³", "last", 32, 32, 1),
     _conv("1→8, 5³", "first", 1, 8, 5),
     _conv("5→5, 3³, stride 2", "first", 5, 5, 3, stride=2),
@@ -75,8 +71,8 @@ LAYERS = (
     _conv("8→8, 3³", "pairs", 8, 8, 3, edges=(30, 40, 258)),
     _conv("5→5, 3³, dilation 4", "pairs", 5, 5, 3, dilation=4, edges=(40, 50, 264)),
     _up("transposed 32→16, 2³, stride 2", "phases", 32, 16, 2),
-    _up("transposed 32→32, 3³, stride 2", "phases", 32, 32, 3),
-    _up("transposed 64→32, 4³, stride 2", "phases", 64, 32, 4),
+    _up("transposed 32→32, 3³, stride 2", "minimal", 32, 32, 3),
+    _up("transposed 64→32, 4³, stride 2", "minimal", 64, 32, 4),
     _conv("depthwise 32, 3³", "depthwise", 32, 32, 3, groups=32),
     _conv("Gaussian 9³, three vectors", "sweep", 1, 1, 9, algorithm="factored", edges=(208, 48, 112)),
     _conv("Gaussian 21³, three vectors", "sweep", 1, 1, 21, algorithm="factored", edges=(180, 60, 124)),
@@ -86,7 +82,7 @@ LAYERS = (
 
 def block_of(kernel: ConvKernel) -> str:
     """Return a kernel's register block in words."""
-    rows = {"last": "voxels", "phases": "voxels", "depthwise": "voxels", "winograd": "tiles"}.get(
+    rows = {"last": "voxels", "phases": "voxels", "depthwise": "voxels", "winograd": "tiles", "minimal": "tiles"}.get(
         kernel.name, "vectors"
     )
     return f"{kernel.block} {rows} × {kernel.width}"

@@ -119,6 +119,18 @@ LAYERS = {
     ),
     "pairs": layer("pairs", (5, 5, 6, 70), conv(5, dilation=[1, 2, 4]), norm(5), RELU),
     "pairs, 11 channels": layer("pairs", (3, 6, 5, 150), conv(11, padding_mode="reflect"), SILU),
+    "minimal": layer("minimal", (21, 5, 6, 21), conv(30, stride=2, padding=1), norm(30), RELU),
+    "minimal, kept depth": layer(
+        "minimal", (21, 5, 6, 21), conv(30, stride=[1, 2, 2], dilation=[2, 1, 1], padding_mode="circular", padding=1),
+        SILU,
+    ),
+    "minimal, flat": layer("minimal", (33, 5, 6, 21), conv(40, [1, 3, 3], padding=[0, 1, 1]), CLIP),
+    "minimal, transposed": layer("minimal", (21, 3, 4, 11), up(40, padding=1, output_padding=1), norm(40), RELU),
+    "minimal, transposed, four taps": layer("minimal", (21, 3, 4, 9), up(30, 4, padding=1), LEAKY),
+    "minimal, residual": layer(
+        "last minimal", (21, 6, 8, 22), conv(30, 2, stride=2, padding=0), conv(30, stride=2, padding=1,
+        input="input"), add("s1", "s0"), SILU,
+    ),
     "phases": layer("phases", (5, 3, 4, 11), up(30, padding=1, output_padding=1), norm(30), RELU),
     "phases of one tap": layer("phases", (11, 3, 4, 11), up(30, 2), SILU),
     "phase by phase": layer("first", (11, 3, 4, 30), up(5, padding=1), norm(5), RELU),

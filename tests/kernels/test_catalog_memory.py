@@ -54,7 +54,7 @@ def test_memory_is_what_planning_says(layer, threads):
     assert found.pages >= 0.9 * found.predicted
 
 
-@pytest.mark.parametrize("family", ["winograd", "pairs"])
+@pytest.mark.parametrize("family", ["winograd", "minimal", "pairs"])
 def test_scratch_is_used_to_its_last_page(family):
     layer = next(layer for layer in LAYERS if layer.family == family)
     found = measure_memory(layer, 2)
@@ -77,9 +77,16 @@ TRANSPOSED = [
         [((2, 2, 2), ONE), ((1, 2, 3), (2, 1, 3))],
     )
 ]
+MINIMAL = [
+    *(Conv3d(i, o, (3, 3, 3), stride) for i, o in ((21, 30), (40, 90), (64, 24)) for stride in ((2, 2, 2), (1, 2, 2))),
+    Conv3d(40, 30, (1, 3, 3)),
+    Conv3d(21, 30, (4, 4, 3), (2, 2, 1)),
+    ConvTranspose3d(21, 40, (3, 3, 3), (2, 2, 2)),
+    ConvTranspose3d(21, 40, (4, 3, 4), (2, 2, 2)),
+]
 FACTORED = [Layer("", "sweep", Conv3d(n, n, size, groups=n), (30, 30, 30), "factored") for n in (1, 5) for size in
             ((9, 9, 9), (1, 21, 21))]  # fmt: skip
-EVERY = [*(Layer("", "", op, (30, 30, 30)) for op in (*FORWARD, *TRANSPOSED)), *FACTORED]
+EVERY = [*(Layer("", "", op, (30, 30, 30)) for op in (*FORWARD, *TRANSPOSED, *MINIMAL)), *FACTORED]
 
 
 @pytest.mark.parametrize("bits", [bits for bits in (512, 256, 128) if bits <= vector_bits()])

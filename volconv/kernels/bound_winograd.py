@@ -11,7 +11,7 @@ from . import conv_plan as at
 from .bound_direct import BoundConv, share_scratch
 from .catalog import ConvKernel, ConvShape, Epilogue
 from .catalog_memory import winograd_scratch, winograd_strip
-from .conv_pack import Residual, align_values, record_residual
+from .conv_pack import Residual, pack_vectors, record_residual
 
 Array = np.ndarray[Any, Any]
 
@@ -73,7 +73,8 @@ class BoundWinograd(BoundConv):
     ) -> None:
         super().__init__(kernel, shape, weights, bias, epilogue)
         # an output that comes out infinite or NaN is summed again directly: infinities may have cancelled on the way
-        self._direct = self._by_vectors(weights.transpose(2, 1, 0).reshape(-1, shape.out_channels), kernel.lanes)
+        taps = weights.astype(shape.dtype).transpose(2, 1, 0).reshape(-1, shape.out_channels)
+        self._direct = pack_vectors(taps, kernel.lanes)
         self._strip = winograd_strip(kernel, shape)
 
     @property
@@ -129,19 +130,11 @@ class BoundWinograd(BoundConv):
     def _pack_weights(self, weights: Array) -> Array:
         """Return the transformed weights: (output block, point, input channel, width)."""
         points = transform_weights(weights).transpose(2, 1, 0).reshape(-1, self.shape.out_channels)
-        return self._by_vectors(points, self._width)
+        return pack_vectors(points, self._width)
 
     def _pack_table(self, rows: Array) -> Array:
         """Return the epilogue's table (row, channel) by vectors: (output vector, row, lane)."""
-        return self._by_vectors(rows, self.kernel.lanes)
-
-    def _by_vectors(self, rows: Array, width: int) -> Array:
-        """Return (n, O) as flat (part of `width` outputs, n, width), zero where the last part is not full."""
-        shape = self.shape
-        parts = -(-shape.out_channels // width)
-        packed = np.zeros((len(rows), parts * width), shape.dtype)
-        packed[:, : shape.out_channels] = rows
-        return align_values(packed.reshape(len(rows), parts, width).transpose(1, 0, 2).ravel())
+        return pack_vectors(rows.astype(self.shape.dtype), self.kernel.lanes)
 
     def _cut_jobs(self, plan: Array, threads: int) -> None:
         """Write the layer's constants into `plan`: a job is a strip of tiles."""

@@ -14,6 +14,8 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
+from .catalog_filters import FilterName, count_products, count_transforms, find_filters
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -67,6 +69,8 @@ class ConvShape:
         Outputs at each place of the input: the product of a transposed convolution's strides.
     lengths : tuple of int
         Of a factored filter's vectors along d, h, w; `taps` is their sum.
+    filters : tuple of str
+        Of a layer that Winograd's minimal filters compute, those of its axes; none for 3 x 3 x 3 taps at stride 1.
     kinds : tuple of (taps, phases)
         Of a transposed convolution: each set of phases that read the same inputs, by taps and number. Known to nothing
         but the prediction of memory; without it each phase counts as one that has most taps and shares no inputs.
@@ -84,6 +88,7 @@ class ConvShape:
     phases: int = 1
     lengths: tuple[int, int, int] = (1, 1, 1)
     kinds: tuple[tuple[int, int], ...] = ()
+    filters: tuple[FilterName, ...] = ()
 
     @property
     def group_inputs(self) -> int:
@@ -110,9 +115,9 @@ class ConvKernel:
     name : str
         Family: ``last`` (vectors of output channels), ``first`` (vectors of voxels along w), ``rows`` (as ``first`` for
         one output channel a group, several output rows at once), ``winograd`` (tiles of 2 x 2 x 2 outputs),
-        ``pairs`` (pairs of output rows, vectors of voxels along w), ``phases`` (as ``last`` for all phases of a
-        transposed convolution at once), ``depthwise`` (vectors of channels, each convolved by itself), ``sweep``
-        (factored filters).
+        ``minimal`` (tiles of layers with other filters along their axes, transposed ones among them), ``pairs`` (pairs
+        of output rows, vectors of voxels along w), ``phases`` (as ``last`` for all phases of a transposed convolution
+        at once), ``depthwise`` (vectors of channels, each convolved by itself), ``sweep`` (factored filters).
     reads : {"first", "last", "any"}
         ``first``: fast when neighbours along w lie side by side (right for any steps, but for ``pairs``, which needs
         them so); ``last``: needs channels that lie side by side; ``any``: any layout.
@@ -136,7 +141,7 @@ class ConvKernel:
         Kernels of one algorithm give the same bits.
     """
 
-    name: Literal["last", "first", "rows", "winograd", "pairs", "phases", "depthwise", "sweep"]
+    name: Literal["last", "first", "rows", "winograd", "minimal", "pairs", "phases", "depthwise", "sweep"]
     reads: Literal["first", "last", "any"]
     writes: Layout
     channel_multiple: int
@@ -224,6 +229,7 @@ _SWEEP_BLOCKS = {True: (4, 2), False: (2, 1)}
 
 
 _WIDEST_PAIRS = 16  # voxels
+_TRANSFORM = 10  # products in the time of making a value or of using a point (5 to 18 on Zen 4, by layer)
 
 
 def choose_algorithm(
@@ -240,6 +246,8 @@ def choose_algorithm(
     channel. ``winograd1d`` shares them between two rows of outputs, 4 instead of 6, which vectors along w make cheap
     enough for few channels. Both are F(2, 3) of Winograd's family, whose errors stay near the direct sum's.
     """
+    if choose_filters(kernel_size, stride, dilation, groups, in_channels, out_channels):
+        return "winograd"
     # pairs lie a dilation apart: where that is wide, tiles cut many of them, and what they share leaves the caches
     if groups != 1 or kernel_size[0] != 3 or stride != (1, 1, 1) or max(dilation) > _WIDEST_PAIRS:
         return "direct"
@@ -247,6 +255,30 @@ def choose_algorithm(
         return "winograd"
     taps = kernel_size[1] * kernel_size[2]
     return "winograd1d" if taps >= 9 and in_channels >= 3 and 3 <= out_channels <= 12 else "direct"
+
+
+def choose_filters(
+    kernel_size: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+    in_channels: int,
+    out_channels: int,
+    transposed: bool = False,
+) -> tuple[FilterName, ...]:
+    """Return the minimal filters of a layer's axes where they save products enough to pay for the transforms.
+
+    None for 3 x 3 x 3 taps at stride 1, which have a kernel of their own.
+    """
+    if groups != 1 or min(in_channels, out_channels) < 12 or max(dilation) > _WIDEST_PAIRS:
+        return ()
+    if kernel_size == (3, 3, 3) and stride == (1, 1, 1):
+        return ()
+    names = find_filters(kernel_size, stride, dilation, transposed)
+    fast, direct = count_products(names)
+    values, points = count_transforms(names)
+    cost = fast * in_channels * out_channels + _TRANSFORM * (values * in_channels + points * out_channels)
+    return names if cost < 0.95 * direct * in_channels * out_channels else ()
 
 
 def _blocks_waste(channels: int, width: int) -> float:
@@ -280,7 +312,8 @@ def choose_conv(shape: ConvShape, bits: int | None = None, wanted: Layout | None
         blocks = _WINOGRAD_BLOCKS[many_registers]
         # one vector of weights a broadcast input keeps the load units as busy as the multipliers
         width = min(blocks, key=lambda n: -(-vectors // n) * n * (1.25 if n == 1 else 1))
-        return ConvKernel("winograd", "last", "last", lanes, lanes, blocks[width], width, algorithm="winograd")
+        name: Literal["minimal", "winograd"] = "minimal" if shape.filters else "winograd"
+        return ConvKernel(name, "last", "last", lanes, lanes, blocks[width], width, algorithm="winograd")
     if shape.algorithm == "factored":
         block, tail = _SWEEP_BLOCKS[many_registers]
         return ConvKernel("sweep", "first", "first", 1, lanes, block, 4, 1, tail, "factored")
@@ -330,8 +363,9 @@ def conv_seconds(shape: ConvShape, voxels: int, threads: int) -> float:
     lanes = vector_bits() // (8 * shape.itemsize)
     products = voxels * shape.out_channels * shape.group_inputs * shape.taps
     values = voxels * (shape.in_channels * shape.step_w + shape.out_channels)
-    if shape.algorithm == "winograd":  # 64 products instead of 216, and the transforms
-        products = products * 64 // 216 + 12 * voxels * (shape.in_channels + shape.out_channels)
+    if shape.algorithm == "winograd":  # fewer products, and the transforms
+        fast, direct = count_products(shape.filters or ("three",) * 3)
+        products = products * fast // direct + 12 * voxels * (shape.in_channels + shape.out_channels)
     elif shape.algorithm == "winograd1d":
         products = products * 4 // 6 + 6 * voxels * (shape.in_channels + shape.out_channels)
     multiply_adds_per_second = 2 * lanes * 2.2e9 * (0.8 if shape.group_outputs > 1 else 0.5)

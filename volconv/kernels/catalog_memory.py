@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from .catalog import ConvKernel, ConvShape
+from .catalog_filters import FILTERS
 from .sweep_pieces import sweep_elements
 
 _RING_BYTES = 512 * 2**10  # transformed rows a thread keeps: with inputs and outputs they stay in the L2 cache
@@ -12,20 +14,36 @@ _STRIP_BYTES = 256 * 2**10  # a strip's working memory: with weights it fits an 
 
 
 def winograd_strip(kernel: ConvKernel, shape: ConvShape) -> int:
-    """Return how many tiles of 2 x 2 x 2 outputs a thread has at work: whole register blocks, one at least."""
+    """Return how many tiles a thread has at work: whole register blocks, one at least."""
     most = _STRIP_BYTES // (_strip_vectors(kernel, shape, kernel.block) * kernel.lanes * shape.itemsize)
     return kernel.block * max(1, min(48 // kernel.block, most))
 
 
 def winograd_scratch(kernel: ConvKernel, shape: ConvShape) -> int:
     """Return the elements of working memory a thread needs."""
-    return (_strip_vectors(kernel, shape, winograd_strip(kernel, shape)) + 32) * kernel.lanes
+    return (_strip_vectors(kernel, shape, winograd_strip(kernel, shape)) + _odd_vectors(kernel, shape)) * kernel.lanes
+
+
+def _odd_vectors(kernel: ConvKernel, shape: ConvShape) -> int:
+    """Return the vectors between points: a power of two from one to the next would map all to a few cache sets."""
+    if kernel.name == "winograd":
+        return 32
+    d, h, w = (FILTERS[name] for name in shape.filters)
+    return d.planes * len(h.values) * len(w.values) + h.points * w.points
 
 
 def _strip_vectors(kernel: ConvKernel, shape: ConvShape, tiles: int) -> int:
-    """Return the vectors of a strip: a plane's 16 transformed inputs and products a tile, and 8 sums of outputs."""
+    """Return the vectors of a strip: of each tile a plane's transformed inputs and products, and its sums of outputs.
+
+    These are 16, 16 and 8; with other filters there are values of as many planes as a point along d takes.
+    """
     inputs, outputs = (-(-channels // kernel.lanes) for channels in (shape.in_channels, shape.out_channels))
-    return (16 * (inputs + kernel.width) + 8 * outputs) * tiles
+    if kernel.name == "winograd":
+        return (16 * (inputs + kernel.width) + 8 * outputs) * tiles
+    d, h, w = (FILTERS[name] for name in shape.filters)
+    values = d.planes * len(h.values) * len(w.values)
+    sums = d.outputs * h.outputs * w.outputs
+    return (values * inputs + h.points * w.points * kernel.width + sums * outputs) * tiles
 
 
 @dataclass(frozen=True)
@@ -73,7 +91,8 @@ def scratch_bytes(kernel: ConvKernel, shape: ConvShape, threads: int) -> int:
         return threads * pairs_scratch(kernel, shape).elements * shape.itemsize
     if kernel.name == "sweep":
         return threads * sweep_elements(kernel, shape) * shape.itemsize
-    return threads * winograd_scratch(kernel, shape) * shape.itemsize if kernel.name == "winograd" else 0
+    tiles = kernel.name in ("winograd", "minimal")
+    return threads * winograd_scratch(kernel, shape) * shape.itemsize if tiles else 0
 
 
 def packed_bytes(kernel: ConvKernel, shape: ConvShape) -> int:
@@ -85,9 +104,20 @@ def packed_bytes(kernel: ConvKernel, shape: ConvShape) -> int:
         for taps, phases in kinds:
             columns = -(-phases * vectors // kernel.width) * kernel.width
             values += shape.groups * columns * kernel.lanes * (shape.group_inputs * taps + 5)
+    elif kernel.name == "minimal":
+        values = _minimal_values(kernel, shape)
     else:
         values = sum(phases * _packed_values(kernel, shape, taps) for taps, phases in kinds)
     return values * shape.itemsize
+
+
+def _minimal_values(kernel: ConvKernel, shape: ConvShape) -> int:
+    """Return the values of a layer's transformed weights, of its taps and of its epilogue."""
+    vectors = -(-shape.out_channels // kernel.lanes)
+    width = -(-vectors // kernel.width) * kernel.width * kernel.lanes
+    filters = [FILTERS[name] for name in shape.filters]
+    weights, taps = prod(len(f.weights) for f in filters), prod(len(f.weights[0]) for f in filters)
+    return shape.in_channels * (weights * width + taps * vectors * kernel.lanes) + 5 * vectors * kernel.lanes
 
 
 def _packed_values(kernel: ConvKernel, shape: ConvShape, taps: int) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 
 from .bound_depthwise import BoundDepthwise
 from .bound_direct import SLACK, BoundConv, BoundRows
+from .bound_minimal import BoundMinimal
 from .bound_pairs import BoundPairs
 from .bound_phases import BoundPhases, PhaseWeights
 from .bound_sweep import BoundSweep
@@ -22,6 +23,7 @@ from .conv_pack import Residual, kernel_specs
 __all__ = [
     "SLACK",
     "BoundConv",
+    "BoundMinimal",
     "BoundPhases",
     "BoundSweep",
     "PhaseWeights",
@@ -67,6 +69,7 @@ def bind_conv(
         "pairs": BoundPairs,
         "sweep": BoundSweep,
         "winograd": BoundWinograd,
+        "minimal": BoundMinimal,
     }
     bound = kinds.get(kernel.name, BoundConv)
     return bound(kernel, shape, weights, bias, epilogue or Epilogue())

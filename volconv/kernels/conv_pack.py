@@ -10,6 +10,7 @@ import numpy as np
 from . import conv_plan as at
 from . import jit
 from .catalog import ACTIVATIONS, IN_REGISTERS, ConvKernel, ConvShape, Epilogue
+from .catalog_filters import FILTERS
 
 Array = np.ndarray[Any, Any]
 
@@ -25,6 +26,7 @@ def kernel_specs(kernel: ConvKernel, shape: ConvShape, epilogue: Epilogue) -> li
         "phases": (kernel.lanes, kernel.block, kernel.width, code),
         "depthwise": (kernel.lanes, kernel.block, kernel.width, code),
         "winograd": (kernel.lanes, kernel.block, kernel.width, code),
+        "minimal": (kernel.lanes, kernel.block, kernel.width, *map(list(FILTERS).index, shape.filters[1:]), code),
         "sweep": (kernel.lanes, kernel.block, kernel.tail, kernel.width, code),
     }
     adds = (1,) if epilogue.residual else ()
@@ -76,6 +78,14 @@ def align_values(values: Array) -> Array:
     start = -room.ctypes.data % 64 // values.itemsize
     room[start : start + values.size] = values
     return room[start : start + values.size]
+
+
+def pack_vectors(rows: Array, width: int) -> Array:
+    """Return (n, O) as flat (part of `width` outputs, n, width), zero where the last part is not full."""
+    parts = -(-rows.shape[1] // width)
+    packed = np.zeros((len(rows), parts * width), rows.dtype)
+    packed[:, : rows.shape[1]] = rows
+    return align_values(packed.reshape(len(rows), parts, width).transpose(1, 0, 2).ravel())
 
 
 def epilogue_rows(epilogue: Epilogue, channels: int) -> tuple[int, Array]:

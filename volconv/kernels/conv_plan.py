@@ -40,7 +40,12 @@ RESIDUAL_START, RESIDUAL_C, RESIDUAL_Z, RESIDUAL_Y, RESIDUAL_X = range(70, 75)
 RESIDUAL_LAST = 75  # whether it is added after the activation
 RESIDUAL_ROWS = 76  # `conv_rows`: elements from one row of a block to the next
 RESIDUAL_TABLES = 77  # `conv_winograd`, `conv_pairs`: where the tables of its places lie
-LENGTH = 80
+WIDTH_Z, WIDTH_Y, WIDTH_X = range(78, 81)  # `conv_minimal`: offsets of a tile, inputs and then outputs
+INPUTS_Z, INPUTS_Y, INPUTS_X = range(81, 84)  # how many of them are inputs
+DEPTHS, DEPTHS_START, TERMS_STARTS, TERMS, DIRECT = range(84, 89)  # points along z; where the lists of its filters lie
+VALUES_PLANE, WEIGHTS_PLANE = 89, 90  # elements from one value, and from one weight, along z to the next
+TAPS_Y, TAPS_X, POINTS, PLANES = 91, 92, 93, 94  # taps along h and w; points along both; planes of values kept
+LENGTH = 95
 
 NONE, CLIP, SLOPE = range(3)
 BIAS, SCALE, SHIFT, LOW, HIGH = range(5)  # rows of the epilogue's table; LOW also holds slopes

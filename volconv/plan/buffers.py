@@ -10,6 +10,7 @@ from itertools import product
 from math import prod
 
 from ..graph.model import INPUT, Graph, Node
+from ..graph.passes.algorithms import filters_of
 from ..kernels.catalog import Algorithm, ConvKernel, ConvShape, Layout, choose_conv
 from ..numeric import compute_dtype
 from ..ops.add import Add
@@ -48,9 +49,10 @@ def conv_shape(op: Conv3d | ConvTranspose3d, dtype: str, algorithm: Algorithm = 
     kind = compute_dtype(dtype)
     reach = tuple(op.dilation[axis] * (op.kernel_size[axis] - 1) for axis in (1, 2))
     lengths = op.kernel_size if algorithm == "factored" else (1, 1, 1)
+    filters = filters_of(op) if algorithm == "winograd" else ()
     return ConvShape(
         op.in_channels, op.out_channels, op.groups, taps, kind, step_w, algorithm,  # type: ignore[arg-type]
-        op.kernel_size[1], reach, phases, lengths, _phase_kinds(op),  # type: ignore[arg-type]
+        op.kernel_size[1], reach, phases, lengths, _phase_kinds(op), filters,  # type: ignore[arg-type]
     )  # fmt: skip
 
 

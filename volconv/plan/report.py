@@ -9,9 +9,12 @@ from typing import Any
 from ..geometry import Triple
 from ..graph.model import INPUT, Node
 from ..graph.passes import chain_names
+from ..graph.passes.algorithms import filters_of
+from ..kernels.catalog_filters import count_products
 from ..numeric import HALVES, compute_dtype
 from ..ops.base import Wire
 from ..ops.conv3d import Conv3d
+from ..ops.conv_transpose3d import ConvTranspose3d
 from ..ops.global_pool import GlobalPool
 from .cost import stage_seconds
 from .model import Plan
@@ -118,12 +121,15 @@ def _halo(plan: Plan, node: Node) -> list[int]:
 def _reason(node: Node) -> str:
     """Return what a convolution's algorithm saves, empty where every product is taken."""
     op = node.op
-    if not isinstance(op, Conv3d) or node.algorithm == "direct":
+    if not isinstance(op, Conv3d | ConvTranspose3d) or node.algorithm == "direct":
         return ""
-    taps = prod(op.kernel_size)
     if node.algorithm == "factored":
-        return f"{sum(op.kernel_size)} products for {taps}"
-    return "64 products for 216" if node.algorithm == "winograd" else "4 products for 6"
+        fast, direct = sum(op.kernel_size), prod(op.kernel_size)
+    elif node.algorithm == "winograd1d":
+        fast, direct = 4, 6
+    else:
+        fast, direct = count_products(filters_of(op) or ("three",) * 3)
+    return f"{fast} products for {direct}"
 
 
 def computed_voxels(plan: Plan, wire: str) -> int:

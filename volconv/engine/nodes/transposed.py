@@ -9,7 +9,7 @@ from math import prod
 
 from ...geometry import Triple
 from ...graph.model import Node
-from ...kernels.conv import BoundConv, BoundPhases, PhaseWeights, bind_conv, bind_phases
+from ...kernels.conv import BoundConv, BoundMinimal, BoundPhases, PhaseWeights, bind_conv, bind_phases
 from ...ops.conv_transpose3d import ConvTranspose3d
 from ...plan.model import Plan
 from ..arena import View
@@ -21,11 +21,16 @@ from .weights import layer_epilogue, layer_kernels, layer_shape, layer_tensors
 kernels = layer_kernels
 
 
-def bind(node: Node, plan: Plan) -> AllPhases | EachPhase:
+def bind(node: Node, plan: Plan) -> AllPhases | EachPhase | Tiles:
     """Return what runs `node`."""
     op, kernel = node.op, plan.kernels[node.name]
     assert isinstance(op, ConvTranspose3d)
     shape, (weight, bias), epilogue = layer_shape(node), layer_tensors(node), layer_epilogue(node)
+    if kernel.name == "minimal":
+        taps = weight.swapaxes(0, 1).reshape(op.out_channels, op.in_channels, -1)
+        minimal = bind_conv(kernel, replace(shape, taps=taps.shape[2]), taps, bias, epilogue)
+        assert isinstance(minimal, BoundMinimal)
+        return Tiles(op, minimal)
     phases = [(phase, phase_weights(op, phase, weight)) for phase in list_phases(op)]
     if kernel.name == "phases":
         parts = [PhaseWeights(phase.offset, phase_reads(op, phase), part) for phase, part in phases]
@@ -66,6 +71,34 @@ class AllPhases:
                 target.flat, target.at(first), target.steps, op.stride, [b - a for a, b in places], phases,
                 residual_of(sources, first),
             )  # fmt: skip
+
+
+class Tiles:
+    """All phases at once, in tiles of the outputs of two inputs an axis."""
+
+    def __init__(self, op: ConvTranspose3d, bound: BoundMinimal) -> None:
+        self._op = op
+        self._bound = bound
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of packed weights."""
+        return self._bound.nbytes
+
+    def scratch_elements(self, threads: int) -> int:
+        """Return what the kernel works in."""
+        return self._bound.scratch_elements(threads)
+
+    def run(self, sources: Sequence[View], target: View, scratch: Array) -> None:
+        """Compute ``target.inner``."""
+        source, region, op = sources[0], target.inner, self._op
+        reads = [op.in_interval(axis, (region.start[axis], region.stop[axis])) for axis in range(3)]
+        self._bound.run_transposed(
+            source.flat, source.at((reads[0][0], reads[1][0], reads[2][0])), source.steps, reads,
+            target.flat, target.at(region.start), target.steps, region.shape,
+            [start + pad for start, pad in zip(region.start, op.pad_low, strict=True)], scratch,
+            residual_of(sources, region.start),
+        )  # fmt: skip
 
 
 class EachPhase:
