@@ -155,5 +155,5 @@ def test_the_report_names_every_stage():
     document = plan(chain(), 400 * MIB).to_json()
     assert [stage["name"] for stage in document["stages"]] == ["c0", "c1"]
     grid = document["tiles"]["grid"]
-    assert document["stages"][1]["halo"] == [2 if n > 1 else 0 for n in grid]
+    assert document["stages"][1]["halo"] == [min(n - 1, 2) for n in grid]  # of two cells each has one neighbour
     assert document["stages"][0]["macs"] == 200**3 * 16 * 27

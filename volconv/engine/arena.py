@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry import Triple
+from ..plan.memory import ROW, begins_rows_at_lines, row_length
 from ..plan.model import Buffer, Plan
 from ..region import Region
 
@@ -70,11 +70,16 @@ class Arena:
         """Return how buffer `name` lies for the tile at `cell`; `slot`, 0 or 1, where it has two."""
         buffer = self._buffers[name]
         box = self._plan.box(name, cell)
-        _, h, w = box.shape
+        inner = self._plan.inner(name, cell)
+        d, h, w = box.shape
         c = buffer.channels
-        steps = (prod(box.shape), h * w, w, 1) if buffer.layout == "first" else (1, h * w * c, w * c, c)
         start = self._plan.offsets[name] + slot * self._plan.slots.get(name, 0)
-        return View(start, steps, box, self._plan.inner(name, cell), c, self.flat)
+        if buffer.layout == "last":
+            return View(start, (1, h * w * c, w * c, c), box, inner, c, self.flat)
+        row = row_length(buffer, w)
+        if begins_rows_at_lines(buffer, w):
+            start += (box.start[2] - inner.start[2]) % ROW
+        return View(start, (d * h * row, h * row, row, 1), box, inner, c, self.flat)
 
     def array(self, view: View, region: Region | None = None, channels: int | None = None) -> NDArray[Any]:
         """Return the values of `region` (default: the whole box) as an array (C, d, h, w) without a copy."""

@@ -63,13 +63,14 @@ class BoundPairs(BoundConv):
         dilation = int(taps[self.shape.taps // 3] - taps[0]) // x_steps[1]
         apart = 0 if residual is None else residual.steps[1]
         first = origin[0] % (2 * dilation)
-        key = (*x_steps, *out_steps, *box, first, threads, apart, taps.tobytes())
+        before = self._elements_before(x_start + int(taps[0]), x_steps)
+        key = (*x_steps, *out_steps, *box, first, threads, apart, before, taps.tobytes())
         if key not in self._known:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            self._known[key] = self._lay_out(x_steps, taps, out_steps, box, first, apart, threads)
+            self._known[key] = self._lay_out(x_steps, taps, out_steps, box, first, apart, before, threads)
         plan, tables = (part.copy() for part in self._known[key])
-        plan[at.X_START] = x_start + int(taps[0])
+        plan[at.X_START] = x_start + int(taps[0]) - before
         plan[at.OUT_START] = out_start
         other = record_residual(plan, residual, self._epilogue, self._table)
         self._run(x, self._weights, self._direct, self._table, out, other, tables, scratch, plan)
@@ -82,11 +83,12 @@ class BoundPairs(BoundConv):
         box: Sequence[int],
         first: int,
         apart: int,
+        before: int,
         threads: int,
     ) -> tuple[Array, Array]:
         """Return the record and the tables for boxes of this geometry whose first output is number `first` along d.
 
-        `apart` is the residual's step along d.
+        `apart` is the residual's step along d; rows are read from `before` elements before their first tap on.
         """
         plan = np.zeros(at.LENGTH, np.int64)
         at.fill_steps(plan, 0, x_steps, 0, out_steps, box)
@@ -104,7 +106,11 @@ class BoundPairs(BoundConv):
         plan[at.JOBS] = len(tiles) * plan[at.ROW_PARTS] * len(segments)
         plan[at.SEGMENTS], plan[at.SEGMENTS_START] = len(segments), tiles.size
         plan[at.SHIFTS] = tiles.size + segments.size
-        shifts = np.add.outer(np.arange(row) * plan[at.TAP_STEP], np.arange(self.shape.in_channels) * room.length)
+        shifts = before + np.add.outer(
+            np.arange(row) * plan[at.TAP_STEP], np.arange(self.shape.in_channels) * room.length
+        )
+        plan[at.HALO] += before
+        plan[at.BEFORE] = before
         lists = np.zeros(threads * int(plan[at.PRODUCTS]), np.int64)
         plan[at.ROOM] = plan[at.SHIFTS] + shifts.size
         plan[at.HINTS] = plan[at.ROOM] + lists.size
@@ -113,6 +119,11 @@ class BoundPairs(BoundConv):
         tables = (tiles, segments, shifts, lists, lines, others)
         return plan, np.concatenate([table.ravel() for table in tables])
 
+    def _elements_before(self, start: int, x_steps: Sequence[int]) -> int:
+        """Return how far before element `start` all rows begin at a vector, if they do where the memory does."""
+        lanes = self.kernel.lanes
+        return 0 if any(step % lanes for step in x_steps[:3]) else start % lanes
+
     def _list_lines(self, plan: Array) -> Array:
         """Return offsets of lines: of each input channel what a row reads, of each output channel what it writes.
 
@@ -120,9 +131,10 @@ class BoundPairs(BoundConv):
         each: as many as there are products for.
         """
         kernel, count, line = self.kernel, int(plan[at.PRODUCTS]), _CACHE_LINE // self.shape.itemsize
-        voxels = np.arange(0, kernel.block * kernel.lanes + line, line)
-        reads = np.add.outer(np.arange(self.shape.in_channels) * int(plan[at.X_C]), voxels).ravel()[:count]
-        writes = np.add.outer(np.arange(kernel.width) * int(plan[at.OUT_C]), voxels[:-1]).ravel()
+        stop = kernel.block * kernel.lanes
+        read, written = (np.arange(0, end, line) for end in (stop + max(line, int(plan[at.HALO])), stop))
+        reads = np.add.outer(np.arange(self.shape.in_channels) * int(plan[at.X_C]), read).ravel()[:count]
+        writes = np.add.outer(np.arange(kernel.width) * int(plan[at.OUT_C]), written).ravel()
         half = min(-(-len(writes) // 2), count - len(reads))
         plan[at.READ_LINES], plan[at.WRITE_LINES] = len(reads), half
         return np.concatenate([reads, np.resize(writes, 2 * half)])

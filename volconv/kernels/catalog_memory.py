@@ -75,7 +75,7 @@ class PairsScratch:
 def pairs_scratch(kernel: ConvKernel, shape: ConvShape) -> PairsScratch:
     """Return how `kernel` cuts rows, so that what it keeps stays in the L2 cache."""
     rows = shape.reach[0] + 1
-    halo = -(-shape.reach[1] // kernel.lanes)
+    halo = -(-(shape.reach[1] + kernel.lanes - 1) // kernel.lanes)  # rows begin up to a vector before their first tap
     vector_bytes = 4 * rows * shape.in_channels * kernel.lanes * shape.itemsize
     vectors = max(kernel.block, min(16, _RING_BYTES // vector_bytes - halo))
     stored = vectors + kernel.block  # the last block may reach beyond

@@ -216,7 +216,7 @@ def make_conv_pairs(
         outs, others = places
         goal = (target, outs, advance(other, y * plan[at.RESIDUAL_Y] + first), others, count)
         if not scatter_row((four, pair), table, products, goal, plan):
-            source = advance(x, y * plan[at.X_Y] + first)
+            source = advance(x, y * plan[at.X_Y] + first + plan[at.BEFORE])
             mend_row((four, pair), source, z, table, direct, products, goal, plan)
 
     pairs_row = device(rename(pairs_row, f"pairs_row_{code}_{int(residual)}"))

@@ -45,7 +45,8 @@ INPUTS_Z, INPUTS_Y, INPUTS_X = range(81, 84)  # how many of them are inputs
 DEPTHS, DEPTHS_START, TERMS_STARTS, TERMS, DIRECT = range(84, 89)  # points along z; where the lists of its filters lie
 VALUES_PLANE, WEIGHTS_PLANE = 89, 90  # elements from one value, and from one weight, along z to the next
 TAPS_Y, TAPS_X, POINTS, PLANES = 91, 92, 93, 94  # taps along h and w; points along both; planes of values kept
-LENGTH = 95
+BEFORE = 95  # `conv_pairs`: elements read before a row's first tap
+LENGTH = 96
 
 NONE, CLIP, SLOPE = range(3)
 BIAS, SCALE, SHIFT, LOW, HIGH = range(5)  # rows of the epilogue's table; LOW also holds slopes

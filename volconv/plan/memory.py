@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 
 from ..geometry import Triple
 from .buffers import Layouts
+from .model import Buffer
 
 ALIGN = 1024
 """Elements: buffers start on a page, so that no two threads share a cache line across buffers."""
 SLACK = 4096
 """Readable elements a kernel may touch behind the last voxel it was given."""
+ROW = 16
+"""Elements that rows along W are multiples of where they begin at cache lines: one line, or two in double precision."""
+_SHORT_ROW = 112
+"""Elements below which a longer row would take too much memory."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,9 @@ def place_buffers(layouts: Layouts, shapes: Mapping[str, Triple], overlap: bool 
     the tile at hand, and one for the tile to come or the tile before.
     """
     lives = _lives(layouts)
-    sizes = {name: -(-(prod(shapes[name]) * layouts.buffers[name].channels + SLACK) // ALIGN) * ALIGN for name in lives}
+    sizes = {
+        name: -(-(_count_elements(layouts.buffers[name], shapes[name]) + SLACK) // ALIGN) * ALIGN for name in lives
+    }
     slots: dict[str, int] = {}
     if overlap:
         slots = {name: sizes[name] for name in _exchanged(layouts)}
@@ -50,6 +56,29 @@ def place_buffers(layouts: Layouts, shapes: Mapping[str, Triple], overlap: bool 
         lives |= dict.fromkeys(slots, (0, len(layouts.steps)))
     offsets, total = place(sizes, lives)
     return Places(offsets, slots, total)
+
+
+def begins_rows_at_lines(buffer: Buffer, width: int) -> bool:
+    """Return whether the inner part of each row of `width` voxels along W begins at a cache line.
+
+    Vectors that straddle two lines load and store at half the rate, so rows with borders beside them are made longer.
+    Others lie one behind the other, as their readers and writers want them.
+    """
+    return buffer.layout == "first" and buffer.mode is not None and buffer.filled and width >= _SHORT_ROW
+
+
+def row_length(buffer: Buffer, width: int) -> int:
+    """Return the elements from one row of `width` voxels along W to the next, of a buffer that lies channels first."""
+    if not begins_rows_at_lines(buffer, width):
+        return width
+    whole = -(-width // ROW) * ROW
+    return whole if whole % (4 * ROW) else whole + ROW  # rows a power of two apart would share few cache sets
+
+
+def _count_elements(buffer: Buffer, shape: Triple) -> int:
+    d, h, w = shape
+    more = ROW if begins_rows_at_lines(buffer, w) else 0  # the first row may begin up to a line behind the buffer
+    return d * h * row_length(buffer, w) * buffer.channels + more
 
 
 def place(sizes: Mapping[str, int], lives: Mapping[str, tuple[int, int]]) -> tuple[dict[str, int], int]:
