@@ -217,7 +217,7 @@ IN_REGISTERS = ("identity", "relu", "leaky_relu", "prelu", "clip")
 # Register blocks (voxels x channel vectors, or w vectors x channels) that fit 32 or 16 vector registers with their
 # operands, and give the 8 independent sums that two 4-cycle multiply-adds a cycle need.
 _LAST_BLOCKS = {True: {4: 6, 3: 7, 2: 8, 1: 8}, False: {2: 6}}
-_PHASE_BLOCKS = {True: {4: 6, 3: 7, 2: 12, 1: 16}, False: {2: 6, 1: 10}}
+_PHASE_BLOCKS = {True: {4: 5, 3: 7, 2: 12, 1: 16}, False: {2: 6, 1: 10}}
 _DEPTHWISE_BLOCKS = {True: {4: 6, 3: 8, 2: 8, 1: 12}, False: {2: 4, 1: 8}}
 _FIRST_BLOCKS = {
     True: {2: (8, 4), 3: (6, 3), 4: (4, 3), 5: (4, 3), 6: (4, 3), 7: (3, 2), 8: (3, 2)},
