@@ -164,3 +164,21 @@ def test_dense_layers_of_many_channels_share_products_unless_told_not_to():
     assert {n.name: n.algorithm for n in graph.nodes} == {"few": "direct", "pairs": "winograd1d", "flat": "direct"}
     graph = optimise(build_graph(spec, Wire((9, 9, 9), 1, "float32"), make_loader(spec)), "direct")
     assert {n.algorithm for n in graph.nodes} == {"direct"}
+
+
+def test_layers_of_stride_two_and_flat_ones_share_products_where_that_pays():
+    def layer(name, **more):
+        return {"name": name, "op": "Conv3d", "input": "input", "kernel_size": 3, "out_channels": 64,
+                "weight": {"init": "default", "seed": 0}, **more}  # fmt: skip
+
+    up = {"op": "ConvTranspose3d", "out_channels": 32, "stride": 2}
+    stages = [
+        layer("down", stride=2), layer("planes", stride=[1, 2, 2]), layer("four", kernel_size=4, stride=2),
+        layer("flat", kernel_size=[3, 1, 3]), layer("up", **up), layer("up_four", **up | {"kernel_size": 4}),
+        layer("five", kernel_size=5, stride=2), layer("apart", stride=2, dilation=2), layer("thin", out_channels=4,
+        stride=2), layer("up_two", **up | {"kernel_size": 2}), layer("up_one", **up | {"stride": 1}),
+    ]  # fmt: skip
+    graph = graph_of(stages, [stage["name"] for stage in stages], channels=32)
+    fast = {"down", "planes", "four", "flat", "up", "up_four"}
+    assert {n.name for n in graph.nodes if n.algorithm == "winograd"} == fast
+    assert {n.algorithm for n in graph.nodes if n.name not in fast} == {"direct"}

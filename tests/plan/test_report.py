@@ -50,6 +50,21 @@ def test_each_stage_tells_its_kernel_why_and_how_long(tmp_path):
     assert "winograd, channels last (64 products for 216)" in text
 
 
+def test_layers_of_stride_two_tell_what_they_save(tmp_path):
+    nib.save(nib.Nifti1Image(np.zeros((40, 40, 40), "f4"), np.eye(4)), tmp_path / "x.nii")
+    stages = [
+        {**CONV, "name": "thin", "out_channels": 32},
+        {**CONV, "name": "down", "out_channels": 32, "stride": 2},
+        {**CONV, "op": "ConvTranspose3d", "name": "up", "out_channels": 32, "stride": 2},
+        {**CONV, "op": "ConvTranspose3d", "name": "four", "out_channels": 32, "kernel_size": 4, "stride": 2},
+        {**CONV, "op": "ConvTranspose3d", "name": "two", "kernel_size": 2, "stride": 2, "padding": 0},
+    ]
+    plan = volconv.plan({"volconv": 1, "stages": stages}, tmp_path / "x.nii")
+    assert [stage["why"] for stage in plan.stages] == [
+        "", "125 products for 216", "125 products for 216", "216 products for 512", "",
+    ]  # fmt: skip
+
+
 def test_parameters_are_the_words_of_the_spec(tmp_path):
     nib.save(nib.Nifti1Image(np.zeros((8, 8, 8), "f4"), np.eye(4)), tmp_path / "x.nii")
     stages = [

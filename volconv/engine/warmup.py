@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ..graph.passes.algorithms import algorithm_of
 from ..kernels.add import add_specs
 from ..kernels.arithmetic import arithmetic_specs
 from ..kernels.borders import border_specs
-from ..kernels.catalog import ConvShape, Epilogue, choose_algorithm, choose_conv
+from ..kernels.catalog import ConvShape, Epilogue, choose_conv
 from ..kernels.conv import kernel_specs
 from ..kernels.copies import copy_specs
 from ..kernels.jit import KernelSpec, kernel_cache, missing
@@ -19,6 +20,9 @@ from ..kernels.pad import pad_specs
 from ..kernels.pointwise import pointwise_specs
 from ..kernels.pool import pool_specs
 from ..kernels.resample import resample_specs
+from ..ops.conv3d import Conv3d
+from ..ops.conv_transpose3d import ConvTranspose3d
+from ..plan.buffers import conv_shape
 from ..settings import memory_budget, thread_count
 from .compiling import compile_jobs, make_ready
 
@@ -26,16 +30,22 @@ _CHANNELS = (1, 2, 3, 4, 5, 6, 7, 8, 11, 16, 21, 24, 32, 48, 64, 96, 128)
 
 
 def list_kernels(dtypes: tuple[str, ...] = ("float32", "float64")) -> list[KernelSpec]:
-    """Return the kernels of the usual numbers of channels, at stride 1 and 2, and of all that is no convolution."""
+    """Return the kernels of the usual numbers of channels, at stride 1 and 2, and of all that is no convolution.
+
+    Of layers: 3 x 3 x 3 taps, and transposed ones of 2 x 2 x 2 taps at stride 2.
+    """
     specs: list[KernelSpec] = []
     for dtype in dtypes:
         for outputs in _CHANNELS:
             for step in (1, 2):
                 shape = ConvShape(16, outputs, 1, 27, dtype, step)  # type: ignore[arg-type]
                 specs.extend(kernel_specs(choose_conv(shape), shape, Epilogue()))
-            algorithm = choose_algorithm((3, 3, 3), (1, 1, 1), (1, 1, 1), 1, outputs, outputs)
-            if algorithm != "direct":
-                shape = ConvShape(outputs, outputs, 1, 27, dtype, 1, algorithm)  # type: ignore[arg-type]
+            for op in (
+                Conv3d(outputs, outputs, (3, 3, 3)),
+                Conv3d(outputs, outputs, (3, 3, 3), (2, 2, 2)),
+                ConvTranspose3d(2 * outputs, outputs, (2, 2, 2), (2, 2, 2)),
+            ):
+                shape = conv_shape(op, dtype, algorithm_of(op))
                 specs.extend(kernel_specs(choose_conv(shape), shape, Epilogue()))
         shape = ConvShape(1, 1, 1, 27, dtype, algorithm="factored", lengths=(9, 9, 9))  # type: ignore[arg-type]
         specs.extend(kernel_specs(choose_conv(shape), shape, Epilogue()))
