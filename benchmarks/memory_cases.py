@@ -169,6 +169,12 @@ _PIPELINES = (
     Case("slices", _net((8, {"op": "Conv2d"}), (8, {"op": "Conv2d"})), "h5", "h5"),
     Case("transposed", _net((16, {}), (16, {"kernel": 2, "stride": 2, "op": "ConvTranspose3d"})), "nii", "nii"),
     Case(
+        "strided and transposed, minimal filters",
+        _net((24, {}), (48, {"stride": 2}), (24, {"kernel": 4, "stride": 2, "op": "ConvTranspose3d"})),
+        "h5",
+        "nii",
+    ),
+    Case(
         "transposed, few channels",
         _net((4, {"kernel": 3, "stride": 2, "padding": 1, "output_padding": 1, "op": "ConvTranspose3d"})),
         "nii.gz",

@@ -122,14 +122,18 @@ LAYERS = {
     "minimal": layer("minimal", (21, 5, 6, 21), conv(30, stride=2, padding=1), norm(30), RELU),
     "minimal, kept depth": layer(
         "minimal", (21, 5, 6, 21), conv(30, stride=[1, 2, 2], dilation=[2, 1, 1], padding_mode="circular", padding=1),
-        SILU,
+        SILU, dtypes=("float32",),
     ),
-    "minimal, flat": layer("minimal", (33, 5, 6, 21), conv(40, [1, 3, 3], padding=[0, 1, 1]), CLIP),
+    "minimal, flat": layer(
+        "minimal", (33, 5, 6, 21), conv(40, [1, 3, 3], padding=[0, 1, 1]), CLIP, dtypes=("float32",)
+    ),
     "minimal, transposed": layer("minimal", (21, 3, 4, 11), up(40, padding=1, output_padding=1), norm(40), RELU),
-    "minimal, transposed, four taps": layer("minimal", (21, 3, 4, 9), up(30, 4, padding=1), LEAKY),
+    "minimal, transposed, four taps": layer(
+        "minimal", (21, 3, 4, 9), up(30, 4, padding=1), LEAKY, dtypes=("float32",)
+    ),
     "minimal, residual": layer(
         "last minimal", (21, 6, 8, 22), conv(30, 2, stride=2, padding=0), conv(30, stride=2, padding=1,
-        input="input"), add("s1", "s0"), SILU,
+        input="input"), add("s1", "s0"), SILU, dtypes=("float32",),
     ),
     "phases": layer("phases", (5, 3, 4, 11), up(30, padding=1, output_padding=1), norm(30), RELU),
     "phases of one tap": layer("phases", (11, 3, 4, 11), up(30, 2), SILU),
