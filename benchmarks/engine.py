@@ -18,10 +18,13 @@ from typing import Any
 import numba
 import numpy as np
 
+from volconv.graph.passes.algorithms import algorithm_of
 from volconv.kernels import jit
-from volconv.kernels.catalog import ConvShape, choose_algorithm, choose_conv
+from volconv.kernels.catalog import choose_conv
 from volconv.kernels.conv import bind_conv
 from volconv.kernels.peak import make_aligned, make_peak
+from volconv.ops.conv3d import Conv3d
+from volconv.plan.buffers import conv_shape
 
 Array = np.ndarray[Any, Any]
 
@@ -69,12 +72,11 @@ def make_case(layer: Layer, seed: int = 0) -> tuple[Callable[[], float], str]:
     """Return a function that runs the layer once and gives multiply-adds a second, and the kernel's name."""
     rng = np.random.default_rng(seed)
     taps = int(np.prod(layer.kernel))
-    steps = (layer.stride,) * 3, (layer.dilation,) * 3
-    algorithm = choose_algorithm(layer.kernel, *steps, layer.groups, layer.inputs, layer.outputs)
-    reach = (layer.dilation * (layer.kernel[1] - 1), layer.dilation * (layer.kernel[2] - 1))
-    shape = ConvShape(
-        layer.inputs, layer.outputs, layer.groups, taps, "float32", layer.stride, algorithm, layer.kernel[1], reach
-    )
+    op = Conv3d(
+        layer.inputs, layer.outputs, layer.kernel, (layer.stride,) * 3, dilation=(layer.dilation,) * 3,
+        groups=layer.groups,
+    )  # fmt: skip
+    shape = conv_shape(op, "float32", algorithm_of(op))
     kernel = choose_conv(shape)
     weights = rng.standard_normal((layer.outputs, shape.group_inputs, taps)).astype(np.float32)
     bound = bind_conv(kernel, shape, weights)

@@ -54,6 +54,23 @@ def dense(draw):
 
 
 @st.composite
+def shared(draw, source, name):
+    """A layer of stride 2 that shares products between outputs, behind one that makes channels enough."""
+    random = {"weight": {"init": "default", "seed": draw(st.integers(0, 9))}}
+    layer = draw(
+        st.sampled_from(
+            [{"stride": 2}, {"stride": [1, 2, 2]}, {"op": "ConvTranspose3d", "stride": 2, "output_padding": [0, 1, 1]}]
+        )
+    )
+    if "op" not in layer:
+        layer = {"op": "Conv3d", "padding_mode": draw(st.sampled_from(MODES)), **layer}
+    return [
+        {"op": "Conv3d", "name": f"{name}w", "input": source, "kernel_size": 1, "out_channels": 21, **random},
+        {"input": f"{name}w", "kernel_size": 3, "out_channels": 33, "padding": draw(triples(0, 2)), **layer, **random},
+    ]
+
+
+@st.composite
 def transposed(draw, outputs):
     stride, dilation = draw(triples(1, 3)), draw(triples(1, 2))
     extra = [draw(st.integers(0, max(s, d) - 1)) for s, d in zip(stride, dilation, strict=True)]
@@ -206,8 +223,9 @@ def pipelines(draw, outputs=(1, 3, 16, 24), pointwise=tuple(POINTWISE), dtypes=(
         wire = wires[source]
         squared = any(stage["op"] == "Mul" for stage in stages)
         kinds = [convolutions(wire.channels, outputs), convolutions(wire.channels, outputs), transposed(outputs),
-                 dense(), generated(), st.sampled_from(pointwise), st.sampled_from(pointwise), norms(wire.channels),
-                 sums(source, wires), combinations(source, wires, squared), joins(source, wires),
+                 dense(), shared(source, f"s{n}"), generated(), st.sampled_from(pointwise),
+                 st.sampled_from(pointwise), norms(wire.channels), sums(source, wires),
+                 combinations(source, wires, squared), joins(source, wires),
                  shapes(wire), shapes(wire), channel_norms(wire.channels), levels(source, wire, f"s{n}"),
                  pools(), pools(), resamplings(wire.channels), resamplings(wire.channels),
                  whole_norms(wire.channels)]  # fmt: skip
@@ -215,7 +233,7 @@ def pipelines(draw, outputs=(1, 3, 16, 24), pointwise=tuple(POINTWISE), dtypes=(
         more = [dict(stage) for stage in (drawn if isinstance(drawn, list) else [drawn])]
         more[-1]["name"] = f"s{n}"
         if "inputs" not in more[-1]:
-            more[-1]["input"] = source
+            more[-1].setdefault("input", source)
         try:
             graph = graph_of({"stages": [*stages, *more], "dtype": dtype}, wires[INPUT])
         except ValueError:

@@ -25,6 +25,8 @@ OPS = {
     "pairs": Conv3d(8, 8, (3, 3, 3), ONE, ONE, ONE),
     "last": Conv3d(3, 32, (1, 1, 1)),
     "winograd": Conv3d(16, 16, (3, 3, 3), ONE, ONE, ONE),
+    "minimal": Conv3d(21, 30, (3, 3, 3), (2, 2, 2), ONE, ONE),
+    "minimal, transposed": ConvTranspose3d(21, 40, (3, 3, 3), (2, 2, 2), ONE),
     "transposed": ConvTranspose3d(3, 2, (2, 2, 2), (2, 2, 2)),
 }
 

@@ -48,12 +48,16 @@ KINDS = {
 MORE_KINDS = {
     **KINDS,
     "last, stride 2": Kind(
-        (5, 6, 8, 21), (skip(30, stride=2, padding=0), conv(30, 3, stride=2, padding=1, input="input")), 30
+        (5, 6, 8, 21), (skip(30, stride=2, padding=0), conv(30, 3, stride=2, padding=1, input="input")), 30,
     ),
     "last, grouped": Kind((6, 4, 5, 21), (skip(64), conv(64, 1, groups=2)), 64),
     "winograd, dilated": Kind((5, 6, 6, 21), (skip(30), conv(30, dilation=2, padding_mode="replicate")), 30),
     "pairs, dilated": Kind((5, 7, 6, 40), (conv(5, dilation=[3, 1, 2], padding_mode="circular"),), 5, "input"),
-    "phases of three": Kind((5, 6, 8, 22), (skip(30), DOWN, up(30, padding=1, output_padding=1)), 30),
+    "phases of three": Kind(
+        (5, 6, 8, 22), (skip(30), conv(5, 2, stride=2, padding=0), up(30, padding=1, output_padding=1)), 30
+    ),
+    "minimal": Kind((21, 6, 8, 22), (skip(30, stride=2, padding=0), conv(30, stride=2, padding=1, input="input")), 30),
+    "minimal, transposed": Kind((5, 6, 8, 22), (skip(30), DOWN, up(30, padding=1, output_padding=1)), 30),
     "phase by phase": Kind((5, 6, 8, 22), (skip(5), DOWN, up(5, padding=1, output_padding=1)), 5),
     "phase by phase to one": Kind((1, 6, 8, 22), (DOWN, up(1, 2)), 1, "input"),
     "first": Kind((5, 5, 6, 70), (conv(5, 1),), 5, "input"),

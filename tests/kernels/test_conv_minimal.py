@@ -211,6 +211,7 @@ def test_products_saved() -> None:
         (((3, 3, 3), ONE, ONE, 1, 32, 32), False),  # a kernel of its own
         (((3, 3, 3), TWO, TWO, 1, 32, 64), False),
         (((1, 3, 3), ONE, (1, 17, 1), 1, 32, 32), False),
+        (((1, 3, 3), ONE, (17, 1, 1), 1, 32, 32), True),  # of one tap
         (((3, 3, 3), TWO, ONE, 2, 32, 64), False),
         (((3, 3, 3), (3, 2, 2), ONE, 1, 32, 64), False),
         (((5, 3, 3), TWO, ONE, 1, 32, 64), False),

@@ -147,6 +147,25 @@ def test_no_more_threads_than_there_is_memory_for(case) -> None:
     assert np.all(room[mine.size :] == 7)
 
 
+@pytest.mark.parametrize("lead", [0, 1, 7, 15, 16, 21])
+@pytest.mark.parametrize("multiple", [True, False])
+def test_rows_of_pairs_may_begin_anywhere_in_a_vector(lead, multiple) -> None:
+    case = make_case(5, 5, (3, 4, 70), (1, 2, 4), kernel_size=(3, 3, 3))
+    x = case.x
+    x[3, 2, 5, 9] = np.inf  # its outputs are summed directly
+    want = run(case, x=x)
+    row = -(-(lead + x.shape[3]) // 16) * 16 + (0 if multiple else 3)
+    room = np.full((*x.shape[:3], row), np.nan, np.float32)  # nothing beside a row may matter
+    room[..., lead : lead + x.shape[3]] = x
+    flat = np.concatenate([room.ravel(), np.full(SLACK, np.nan, np.float32)])
+    steps = tuple(step // 4 for step in room.strides)
+    out = np.full(want.shape, np.nan, np.float32)
+    bound = bind_conv(choose_conv(case.shape), case.shape, case.weights, case.bias)
+    taps = (case.places * steps[1:]).sum(1)
+    bound.run(flat, lead, steps, taps, out.reshape(-1), 0, tuple(s // 4 for s in out.strides), case.box)
+    np.testing.assert_array_equal(out, want)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("kernel_size", [None, (3, 3, 3), (3, 2, 4)])
 def test_what_is_not_finite_reaches_its_own_windows_alone(bad, kernel_size) -> None:

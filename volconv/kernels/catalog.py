@@ -270,11 +270,12 @@ def choose_filters(
 
     None for 3 x 3 x 3 taps at stride 1, which have a kernel of their own.
     """
-    if groups != 1 or min(in_channels, out_channels) < 12 or max(dilation) > _WIDEST_PAIRS:
-        return ()
-    if kernel_size == (3, 3, 3) and stride == (1, 1, 1):
+    apart = max((d for d, size in zip(dilation, kernel_size, strict=True) if size > 1), default=1)
+    if groups != 1 or min(in_channels, out_channels) < 12 or apart > _WIDEST_PAIRS:
         return ()
     names = find_filters(kernel_size, stride, dilation, transposed)
+    if not names or names == ("three",) * 3:
+        return ()
     fast, direct = count_products(names)
     values, points = count_transforms(names)
     cost = fast * in_channels * out_channels + _TRANSFORM * (values * in_channels + points * out_channels)
@@ -313,6 +314,8 @@ def choose_conv(shape: ConvShape, bits: int | None = None, wanted: Layout | None
         # one vector of weights a broadcast input keeps the load units as busy as the multipliers
         width = min(blocks, key=lambda n: -(-vectors // n) * n * (1.25 if n == 1 else 1))
         name: Literal["minimal", "winograd"] = "minimal" if shape.filters else "winograd"
+        if name == "winograd" and (shape.taps, shape.step_w, shape.phases) != (27, 1, 1):
+            raise ValueError(f"a layer of {shape.taps} taps, expected its filters: those of 3 x 3 x 3 at stride 1")
         return ConvKernel(name, "last", "last", lanes, lanes, blocks[width], width, algorithm="winograd")
     if shape.algorithm == "factored":
         block, tail = _SWEEP_BLOCKS[many_registers]

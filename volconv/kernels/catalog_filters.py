@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
-FilterName = Literal["one", "three", "three_by_two", "four_by_two", "up_one", "up_three_by_two", "up_four_by_two"]
+FilterName = Literal["one", "three", "three_by_two", "four_by_two", "up_three_by_two", "up_four_by_two"]
 Terms = tuple[tuple[int, int], ...]
 MOST_VALUES, MOST_OUTPUTS, MOST_TAPS = 2, 2, 4
 """Values of a point, outputs it adds to, and taps of an output, at most."""
@@ -38,7 +38,7 @@ class Filter:
     taps : tuple of ((input, tap), ...)
         Each output's direct sum, by rising taps.
     stride : int
-        Inputs (for a transposed filter outputs) from one place to the next.
+        Of a forward filter: inputs from what an output reads to what the next one reads, in units of its taps.
     lead : int
         The first input from the tile's first place, for a transposed filter.
     """
@@ -108,20 +108,12 @@ FILTERS: Mapping[FilterName, Filter] = {
         taps=(((0, 0), (1, 1), (2, 2), (3, 3)), ((2, 0), (3, 1), (4, 2), (5, 3))),
         stride=2,
     ),
-    "up_one": Filter(
-        values=(((0, 1),), ((1, 1),)),
-        products=((0, 0, 0), (1, 0, 1)),
-        sums=(((0, 1),), ((1, 1),)),
-        weights=((1,),),
-        taps=(((0, 0),), ((1, 0),)),
-    ),
     "up_three_by_two": Filter(
         values=(((0, 1), (1, -1)), ((1, 1),), ((2, 1), (1, -1)), ((2, 1),)),
         products=((0, 0, 0), (1, 1, 1), (1, 2, 2), (2, 3, 3), (3, 2, 4)),
         sums=(((0, 1), (1, 1)), ((2, 1),), ((1, 1), (3, 1)), ((4, 1),)),
         weights=((0, 0, 1), (1, 0, 1), (0, 1, 0), (1, 0, 0)),
         taps=(((1, 0), (0, 2)), ((1, 1),), ((2, 0), (1, 2)), ((2, 1),)),
-        stride=2,
         lead=-1,
     ),
     "up_four_by_two": Filter(
@@ -130,16 +122,15 @@ FILTERS: Mapping[FilterName, Filter] = {
         sums=(((0, 1), (2, 1)), ((1, 1), (3, 1)), ((2, 1), (4, 1)), ((3, 1), (5, 1))),
         weights=((0, 0, 1, 0), (0, 0, 0, 1), (1, 0, 1, 0), (0, 1, 0, 1), (1, 0, 0, 0), (0, 1, 0, 0)),
         taps=(((1, 0), (0, 2)), ((1, 1), (0, 3)), ((2, 0), (1, 2)), ((2, 1), (1, 3))),
-        stride=2,
         lead=-1,
     ),
 }
-"""By name: a forward filter's taps and its stride, a transposed one's behind ``up``."""
+"""By name: a forward filter's taps and its stride, a transposed one's behind ``up``; one tap is one either way."""
 
 _FORWARD: Mapping[tuple[int, int], FilterName] = {
     (1, 1): "one", (3, 1): "three", (3, 2): "three_by_two", (4, 2): "four_by_two",
 }  # fmt: skip
-_UP: Mapping[tuple[int, int], FilterName] = {(1, 1): "up_one", (3, 2): "up_three_by_two", (4, 2): "up_four_by_two"}
+_UP: Mapping[tuple[int, int], FilterName] = {(1, 1): "one", (3, 2): "up_three_by_two", (4, 2): "up_four_by_two"}
 
 
 def find_filters(
@@ -150,7 +141,7 @@ def find_filters(
     names: list[FilterName] = []
     for size, step, apart in zip(kernel_size, stride, dilation, strict=True):
         name = known.get((size, step))
-        if name is None or (apart > 1 and name not in ("one", "three", "up_one")):
+        if name is None or (apart > 1 and name not in ("one", "three")):
             return ()
         names.append(name)
     return tuple(names)

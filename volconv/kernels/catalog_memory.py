@@ -104,28 +104,21 @@ def packed_bytes(kernel: ConvKernel, shape: ConvShape) -> int:
         for taps, phases in kinds:
             columns = -(-phases * vectors // kernel.width) * kernel.width
             values += shape.groups * columns * kernel.lanes * (shape.group_inputs * taps + 5)
-    elif kernel.name == "minimal":
-        values = _minimal_values(kernel, shape)
+    elif kernel.name == "minimal":  # all phases of a transposed one at once
+        values = _packed_values(kernel, shape, shape.taps)
     else:
         values = sum(phases * _packed_values(kernel, shape, taps) for taps, phases in kinds)
     return values * shape.itemsize
 
 
-def _minimal_values(kernel: ConvKernel, shape: ConvShape) -> int:
-    """Return the values of a layer's transformed weights, of its taps and of its epilogue."""
-    vectors = -(-shape.out_channels // kernel.lanes)
-    width = -(-vectors // kernel.width) * kernel.width * kernel.lanes
-    filters = [FILTERS[name] for name in shape.filters]
-    weights, taps = prod(len(f.weights) for f in filters), prod(len(f.weights[0]) for f in filters)
-    return shape.in_channels * (weights * width + taps * vectors * kernel.lanes) + 5 * vectors * kernel.lanes
-
-
 def _packed_values(kernel: ConvKernel, shape: ConvShape, taps: int) -> int:
     """Return the values a bound kernel of `taps` taps keeps; the epilogue has 5 an output channel."""
-    if kernel.name == "winograd":
+    if kernel.name in ("winograd", "minimal"):  # transformed, and as they are
+        filters = [FILTERS[name] for name in shape.filters or ("three",) * 3]
+        weights, each = prod(len(f.weights) for f in filters), prod(len(f.weights[0]) for f in filters)
         vectors = -(-shape.out_channels // kernel.lanes)
         width = -(-vectors // kernel.width) * kernel.width * kernel.lanes
-        return shape.in_channels * (64 * width + 27 * vectors * kernel.lanes) + 5 * vectors * kernel.lanes
+        return shape.in_channels * (weights * width + each * vectors * kernel.lanes) + 5 * vectors * kernel.lanes
     products = shape.group_inputs * taps
     if kernel.name == "pairs":
         width = -(-shape.out_channels // kernel.width) * kernel.width

@@ -89,7 +89,10 @@ def place_residual(places: Any, tile: Any, depth: Any, tables: Any, plan: Any) -
 
 @inlined
 def fetch_ahead(kind: Any, source: Any, places: Any, columns: Any, record: Any, plan: Any) -> None:
-    """Ask for the inputs of a tile further on along w: its first column is known to one before it."""
+    """Ask for the inputs of a tile further on along w; its first column mostly belongs to the tile before it as well.
+
+    Behind the last tile of a row this reads other tables: what it then asks for is not used.
+    """
     ahead = advance(columns, _TILES_AHEAD * plan[at.WIDTH_X])
     for j in range(rows_of(kind)):
         for i in range(1, columns_of(kind)):
@@ -175,14 +178,14 @@ def sum_directly(one: Any, x: Any, offsets: Any, output: Any, tables: Any, weigh
 
 @device
 def mend_sums(
-    one: Any, x: Any, offsets: Any, depth: Any, sums: Any, count: Any, tables: Any, weights: Any, plan: Any
+    one: Any, x: Any, offsets: Any, depth: Any, sums: Any, places: Any, count: Any, tables: Any, weights: Any, plan: Any
 ) -> None:
-    """Take those of the `count` sums of one depth again directly that are not finite."""
+    """Take those of the `count` sums of one depth again directly that are not finite and have a place."""
     outputs_x = plan[at.WIDTH_X] - plan[at.INPUTS_X]
     for r in range(count):
         place = advance(sums, r * lanes_of(one))
         value = load_block(one, place)
-        if not all_finite(value):
+        if places[r] >= 0 and not all_finite(value):
             output = (depth, r // outputs_x, r % outputs_x)
             value = replace_not_finite(value, sum_directly(one, x, offsets, output, tables, weights, plan))
             store_block(value, place)
@@ -203,7 +206,8 @@ def _make_finish(real: Any, code: int, residual: bool) -> Any:
         offsets = offsets_of(place, tables, plan)
         block = load_block(kind, sums)
         if not all_finite(block):
-            mend_sums(one, x, offsets, depth, sums, rows_of(kind), tables, direct, plan)
+            place_outputs(plane, places, offsets, depth, plan)
+            mend_sums(one, x, offsets, depth, sums, places, rows_of(kind), tables, direct, plan)
             block = load_block(kind, sums)
         if residual:
             place_residual(places, place, depth, tables, plan)

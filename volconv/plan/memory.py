@@ -16,7 +16,7 @@ SLACK = 4096
 ROW = 16
 """Elements that rows along W are multiples of where they begin at cache lines: one line, or two in double precision."""
 _SHORT_ROW = 112
-"""Elements below which a longer row would take too much memory."""
+"""Elements below which longer rows would take too much memory; the worst is 113, which become 144."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def row_length(buffer: Buffer, width: int) -> int:
     if not begins_rows_at_lines(buffer, width):
         return width
     whole = -(-width // ROW) * ROW
-    return whole if whole % (4 * ROW) else whole + ROW  # rows a power of two apart would share few cache sets
+    return whole if whole % (4 * ROW) else whole + ROW  # rows many powers of two apart share few cache sets
 
 
 def _count_elements(buffer: Buffer, shape: Triple) -> int:
