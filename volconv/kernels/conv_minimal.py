@@ -192,20 +192,23 @@ def mend_sums(
 
 
 def _make_finish(real: Any, code: int, residual: bool) -> Any:
-    """Return the device function that ends one depth of a tile's output vector, with activation number `code`."""
+    """Return the device function that ends one depth of a tile's output vector, with activation number `code`.
+
+    Its sums come as a block, and `sums` is room for them where some have to be taken again.
+    """
     activate_row = make_activate_row(real, code)
     finish = make_finish(scale_vectors, bound_vectors, add_voxels if residual else None)
 
     def finish_depth(
-        kinds: Any, places: Any, x: Any, place: Any, depth: Any, sums: Any, ends: Any, volumes: Any, tables: Any,
-        plan: Any,
+        kinds: Any, places: Any, x: Any, place: Any, depth: Any, block: Any, sums: Any, ends: Any, volumes: Any,
+        tables: Any, plan: Any,
     ) -> None:  # fmt: skip
         plane, kind, one = kinds
         out, other = volumes
         table, direct = ends
         offsets = offsets_of(place, tables, plan)
-        block = load_block(kind, sums)
         if not all_finite(block):
+            store_block(block, sums)
             place_outputs(plane, places, offsets, depth, plan)
             mend_sums(one, x, offsets, depth, sums, places, rows_of(kind), tables, direct, plan)
             block = load_block(kind, sums)
@@ -219,7 +222,7 @@ def _make_finish(real: Any, code: int, residual: bool) -> Any:
                 if places[r] >= 0:
                     activate_row(advance(out, places[r]), lanes_of(kind), 1, table, lanes_of(kind))
 
-    return device(rename(finish_depth, f"finish_depth_{code}_{int(residual)}"))
+    return inlined(rename(finish_depth, f"finish_depth_{code}_{int(residual)}"))
 
 
 def _make_add(real: Any, code: int, residual: bool) -> Any:
@@ -231,18 +234,20 @@ def _make_add(real: Any, code: int, residual: bool) -> Any:
         volumes: Any, tables: Any, plan: Any,
     ) -> None:  # fmt: skip
         grid, plane, kind, one = kinds
+        some = plane, kind, one
         block = transform_sums(filters, load_spread(grid, products, plan[at.PRODUCTS_STEP]))
         for n in range(MOST_OUTPUTS):
             output = advance(record, OUTPUT + n * OUTPUT_LENGTH)
             depth = output[WHICH]
             if depth >= 0:
                 place = advance(sums, depth * rows_of(kind) * lanes_of(kind))
-                if output[FIRST]:
-                    store_block(block, place)
-                else:
-                    store_block(add_times(load_block(kind, place), block, output[FACTOR]), place)
+                total = block
+                if output[FIRST] == 0:
+                    total = add_times(load_block(kind, place), block, output[FACTOR])
                 if output[LAST]:
-                    finish_depth((plane, kind, one), places, x, tile, depth, place, ends, volumes, tables, plan)
+                    finish_depth(some, places, x, tile, depth, total, place, ends, volumes, tables, plan)
+                else:
+                    store_block(total, place)
 
     return device(rename(add_depth, f"add_depth_{code}_{int(residual)}"))
 
