@@ -242,9 +242,10 @@ def choose_algorithm(
 ) -> Algorithm:
     """Return the algorithm of a forward convolution: by its parameters alone, whatever the processor.
 
-    ``winograd`` shares products between 2 x 2 x 2 outputs: 64 instead of 216, for the price of transforming every
-    channel. ``winograd1d`` shares them between two rows of outputs, 4 instead of 6, which vectors along w make cheap
-    enough for few channels. Both are F(2, 3) of Winograd's family, whose errors stay near the direct sum's.
+    ``winograd`` shares products between 2 x 2 x 2 outputs: 64 instead of 216 for 3 x 3 x 3 taps at stride 1, 125 at
+    stride 2, for the price of transforming every channel; `choose_filters` says of which other layers.
+    ``winograd1d`` shares them between two rows of outputs, 4 instead of 6, which vectors along w make cheap
+    enough for few channels. All are F(2, 3) and F(2, 2) of Winograd's family, whose errors stay near the direct sum's.
     """
     if choose_filters(kernel_size, stride, dilation, groups, in_channels, out_channels):
         return "winograd"
